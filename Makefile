@@ -1,0 +1,71 @@
+# Everything there is to do with the project; `make` alone prints this list. GNU make 3.81 (macOS) is enough.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+IMAGE ?= customer-sync
+# Options for pytest: make test ARGS="-k watermark -x"
+ARGS ?=
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(INSTALLED) ## Install into .venv what is needed (a moment when nothing changed)
+
+$(INSTALLED): pyproject.toml uv.lock scripts/install
+	@scripts/install
+	@touch $@
+
+.PHONY: demo
+demo: install ## Watch commands become events, on this machine alone
+	@$(BIN)/customer-sync demo
+
+.PHONY: check
+check: install ## Format, lint, types, import contracts, size of modules, lock: in seconds
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@scripts/check-module-sizes
+	@$$(cat .venv/uv) lock --check --quiet
+
+.PHONY: format
+format: install ## Format the code, and mend what ruff can mend
+	$(BIN)/ruff check --fix --quiet || true
+	$(BIN)/ruff format --quiet
+
+.PHONY: test
+test: install ## Run the tests on the best Kafka found: yours, Docker, Java, or an embedded mock
+	$(BIN)/pytest -m "not chaos" $(ARGS)
+
+.PHONY: test-fast
+test-fast: install ## Run the tests that need no Kafka at all
+	$(BIN)/pytest -m "not broker and not chaos" $(ARGS)
+
+.PHONY: test-long
+test-long: install ## Run the property tests with 100,000 examples each
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "not broker and not chaos" $(ARGS)
+
+.PHONY: chaos
+chaos: install ## Kill, freeze and restart workers and Kafka under load
+	$(BIN)/pytest -m chaos $(ARGS)
+
+.PHONY: image
+image: ## Build the container image
+	docker build --tag $(IMAGE) .
+
+.PHONY: compose-up
+compose-up: ## Start Kafka, topics, a simulated upstream and two workers
+	docker compose up --build --wait
+
+.PHONY: compose-down
+compose-down: ## Stop them and forget their data
+	docker compose down --volumes --remove-orphans
+
+.PHONY: clean
+clean: ## Remove what was installed and what tools have cached
+	rm -rf .venv .tools .artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
