@@ -91,7 +91,9 @@ class Settings(BaseSettings):
     upstream_token_file: Path | None = Field(
         None, description="File that holds the API token; read again when it changes."
     )
-    upstream_timeout_seconds: Seconds = Field(10, le=300, description="Longest time one request may take in all.")
+    upstream_timeout_seconds: float = Field(
+        10, gt=0, le=300, allow_inf_nan=False, description="Longest time one request may take in all."
+    )
     upstream_rate_limit: RateLimit = Field(
         1000,
         description="Requests a window for all replicas together; 0 = no limit. "
@@ -316,13 +318,13 @@ def _requirement(detail: ErrorDetails) -> str:
         case "bool_parsing":
             return "must be true or false"
         case "greater_than":
-            return f"must be > {context['gt']}"
+            return f"must be > {context['gt']:.15g}"
         case "greater_than_equal":
-            return f"must be >= {context['ge']}"
+            return f"must be >= {context['ge']:.15g}"
         case "less_than":
-            return f"must be < {context['lt']}"
+            return f"must be < {context['lt']:.15g}"
         case "less_than_equal":
-            return f"must be <= {context['le']}"
+            return f"must be <= {context['le']:.15g}"
         case "literal_error":
             return f"must be one of {context['expected'].replace(chr(39), '')}"
         case "value_error":
