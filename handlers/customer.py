@@ -30,6 +30,7 @@ class Customer:
 
     @property
     def id(self) -> str:
+        """The customer's id."""
         raise NotImplementedError
 
     def response(self, *, field_case: FieldCase = "snake", keep_extra_fields: bool = False) -> dict[str, JsonValue]:

@@ -1,52 +1,32 @@
-"""Everything that can go wrong, in one registry: code, meaning, whose fault, what to do.
+"""What is wrong with one command or one answer, and the errors that say so.
 
-Error texts, dead-letter reasons, metrics labels, help texts and docs/errors.md are made from it.
 No text here or made here repeats a value of a command or of a customer: they may be personal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
+from handlers.faults import FAULTS, Fault, Reason, Whose
 
-class Reason(StrEnum):
-    """Why a command became a dead letter: the header ``dlq-reason``."""
-
-    UNDECODABLE = "undecodable"
-    INVALID = "invalid"
-    UNKNOWN_CUSTOMER = "unknown_customer"
-    REJECTED = "rejected"
-    RETRIES_EXHAUSTED = "retries_exhausted"
-    CONTRACT = "contract"
-    EXPIRED = "expired"
-    TOO_LARGE = "too_large"
-
-
-class Whose(StrEnum):
-    """Who has to act."""
-
-    PUBLISHER = "publisher"
-    UPSTREAM = "upstream"
-    DEPLOYMENT = "deployment"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One kind of thing that goes wrong. *reason* is None where no command is dead-lettered for it."""
-
-    code: str
-    reason: Reason | None
-    whose: Whose
-    meaning: str
-    advice: str
-
-
-FAULTS: Mapping[str, Fault] = {}
+__all__ = [
+    "FAULTS",
+    "CommandRefused",
+    "ContractViolation",
+    "Fault",
+    "Problem",
+    "Problems",
+    "Reason",
+    "Whose",
+    "describe",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, and where: *path* is ``$.changes.email``, ``key`` or ``header ce_id``."""
+    """One thing that is wrong, and where: *path* is ``$.changes.email``, ``key`` or ``header ce_id``.
+
+    *detail* adds what is special about this case, and never a value that may be personal.
+    """
 
     code: str
     path: str
@@ -57,9 +37,51 @@ class Problem:
         """The registry's entry of this problem."""
         return FAULTS[self.code]
 
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.path}: {self.fault.meaning}{detail}. {self.fault.advice} [{self.code}]"
 
-class CommandRefused(Exception):  # noqa: N818 -- a refusal is a decision about the command, not an error of the worker
-    """A record that is no command this worker can apply; *problems* holds all that is wrong with it."""
+
+class Problems:
+    """Collects all that is wrong with one command, up to a number that a person may want to read.
+
+    The bound keeps a value of a million wrong fields from costing a million texts.
+    """
+
+    __slots__ = ("_found", "_left_out")
+    _MOST = 100
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+        self._left_out = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further problems are only counted."""
+        return len(self._found) == self._MOST
+
+    def add(self, code: str, path: str, detail: str = "") -> None:
+        """Adds a problem; the order of adding is the order of the report."""
+        if self.is_full:
+            self._left_out += 1
+        else:
+            self._found.append(Problem(code, path, detail))
+
+    def found(self) -> tuple[Problem, ...]:
+        """All that was added."""
+        if not self._left_out:
+            return tuple(self._found)
+        return (*self._found, Problem("more_problems", "$", f"{self._left_out} more"))
+
+
+class CommandRefused(Exception):
+    """A record that is no command this worker can apply; *problems* holds all that is wrong with it.
+
+    *customer_id* is the key where that is a customer's id, else what the value names, else None.
+    """
 
     def __init__(
         self,
@@ -75,11 +97,11 @@ class CommandRefused(Exception):  # noqa: N818 -- a refusal is a decision about 
         self.source = source
         self.customer_id = customer_id
         self.replay = replay
-        super().__init__("; ".join(map(str, problems)))
+        super().__init__(describe(problems))
 
     @property
     def reason(self) -> Reason:
-        """``undecodable`` where the value could not be read, else ``invalid``."""
+        """``undecodable`` where bytes could not be read, else ``invalid``."""
         undecodable = any(problem.fault.reason is Reason.UNDECODABLE for problem in self.problems)
         return Reason.UNDECODABLE if undecodable else Reason.INVALID
 
@@ -89,9 +111,23 @@ class CommandRefused(Exception):  # noqa: N818 -- a refusal is a decision about 
         return (self.source, self.command_id)
 
 
-class ContractViolation(Exception):  # noqa: N818 -- names what the upstream did
+class ContractViolation(Exception):
     """A 2xx answer of the upstream that is no ``UpdateCustomerResponse``; *problems* names paths, never values."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
-        super().__init__("; ".join(map(str, problems)))
+        super().__init__(describe(problems))
+
+
+def describe(problems: Iterable[Problem]) -> str:
+    """All *problems* in one line for people; what a code means and what to do is said once."""
+    texts: list[str] = []
+    explained: set[str] = set()
+    for problem in problems:
+        if problem.code not in explained:
+            texts.append(str(problem))
+            explained.add(problem.code)
+        else:
+            detail = f" ({problem.detail})" if problem.detail else ""
+            texts.append(f"{problem.path}: likewise{detail} [{problem.code}]")
+    return "; ".join(texts)
