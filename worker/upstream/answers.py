@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from handlers.customer import Customer
 
-Cause = Literal["status", "timeout", "connect", "connection_lost", "protocol", "response_too_large"]
+Cause = Literal["status", "timeout", "connect", "tls", "connection_lost", "protocol", "response_too_large"]
 """Why nothing usable came back.
 
 - `status`: a whole answer came, and it was a 5xx or a 408.
 - `timeout`: the deadline passed, or the upstream fell silent. The request may have been carried out.
-- `connect`: no connection came about (refused, no such name, TLS). The request was not sent.
+- `connect`: no connection came about (refused, no such name, too slow). The request was not sent.
+- `tls`: a connection came about, but not to somebody whose certificate can be trusted. The request was not sent.
 - `connection_lost`: the connection ended before the whole answer was there. The request may have been carried out.
 - `protocol`: what came back is not HTTP. The request may have been carried out.
 - `response_too_large`: the answer's body went beyond the client's bound and was dropped.
@@ -88,7 +89,7 @@ class Unavailable:
     @property
     def may_be_the_commands_fault(self) -> bool:
         """Only a 500 can be: every poisonous request that was met upstream got a 500, never another 5xx."""
-        return self.status == 500 and self.cause == "status"  # noqa: PLR2004
+        return self.status == 500 and self.cause == "status"
 
 
 @dataclass(frozen=True, slots=True)
