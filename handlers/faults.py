@@ -260,8 +260,8 @@ def markdown() -> str:
     lines = [
         "# What can go wrong",
         "",
-        "Made from `handlers/faults.py`, and a test compares. A problem's code stands in brackets at the end of its text,",
-        "as in the header `dlq-error`. *Dead letter* is the header `dlq-reason`; a dash means that no command ends there.",
+        "Made from `handlers/faults.py`; a test compares. The code of a problem stands in brackets at the end of its",
+        "text, as in the header `dlq-error`. *Dead letter* is the header `dlq-reason`; a dash: no command ends there.",
     ]
     for whose in Whose:
         lines += ["", f"## The {whose}", "", "| code | dead letter | what it means | what to do |", "|---|---|---|---|"]
