@@ -64,9 +64,10 @@ def _base_url(value: str) -> str:
 
 def _token(value: SecretStr) -> SecretStr:
     # RFC 6750 section 2.1 allows fewer characters still; what matters is that the token stays within one header field.
-    if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
+    token = value.get_secret_value().strip()
+    if not re.fullmatch(r"[\x21-\x7e]{1,4096}", token):
         raise ValueError("must be the bare token: ASCII without blanks, without 'Bearer' before it")
-    return value
+    return SecretStr(token)
 
 
 def _size(value: object) -> object:
