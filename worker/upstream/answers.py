@@ -7,10 +7,18 @@ personal, except `Ok`, whose customer is the purpose of the request.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from handlers.customer import Customer
+
+class Request(StrEnum):
+    """The two kinds of request that a turn may send."""
+
+    GET = "GET"
+    PATCH = "PATCH"
+
 
 Cause = Literal["status", "timeout", "connect", "tls", "connection_lost", "protocol", "response_too_large"]
 """Why nothing usable came back.

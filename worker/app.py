@@ -1,0 +1,291 @@
+"""The worker as a whole: what it is made of, how it starts, and how it ends.
+
+This is the only place that wires the parts and the only one that reads the clock for them.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import time
+from contextlib import suppress
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faststream.asgi import AsgiFastStream
+from faststream.asgi.factories.asyncapi.route import AsyncAPIRoute
+
+from handlers.event import EventFormat
+from handlers.record import CommandRecord
+from worker.assignment import Assignment
+from worker.back_pressure import BackPressure
+from worker.delivery import Delivery
+from worker.intake import Intake
+from worker.kafka.cluster import Cluster
+from worker.kafka.consumer import leave_on_stop
+from worker.kafka.errors import KafkaFault, KafkaUnreachable
+from worker.kafka.partitioner import partition_of
+from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, subscribe
+from worker.lanes import Lanes
+from worker.operations.http import routes
+from worker.operations.overview import Overview
+from worker.operations.server import make_server
+from worker.pacing.backoff import RetryPolicy
+from worker.pacing.circuit_breaker import CircuitState
+from worker.pacing.gate import Gate
+from worker.pacing.rate_budget import RateBudget
+from worker.partition import Outlets, Partition
+from worker.settings import Settings
+from worker.telemetry.logging import configure_logging
+from worker.telemetry.metrics import Metrics
+from worker.turns import Turns
+from worker.upstream.client import UpstreamClient
+from worker.upstream.token_source import TokenSource, TokenUnusable
+from worker.watermark import Watermark
+
+log = structlog.get_logger(__name__)
+
+# What is left of the grace period for leaving the group and closing connections.
+LEAVING_SECONDS = 3.0
+HOUSEKEEPING_SECONDS = 0.5
+
+
+async def run(settings: Settings) -> int:
+    """Runs the worker until SIGTERM, SIGINT or a fatal error. Returns the exit code: 0, 1, or 3 without Kafka."""
+    configure_logging(settings.log_level, settings.log_format)
+    exit_code = 0
+    try:
+        await Worker(settings).run()
+    except* KafkaUnreachable as unreachable:
+        exit_code = _fatal(unreachable, 3)
+    except* (KafkaFault, TokenUnusable) as fault:
+        exit_code = _fatal(fault, 1)
+    return exit_code
+
+
+def _fatal(group: BaseExceptionGroup[BaseException], exit_code: int) -> int:
+    leaf: BaseException = group
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    log.critical("fatal", error=str(leaf), exit_code=exit_code)
+    return exit_code
+
+
+class Worker:
+    """One replica: its parts, and its life from start to end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._name = settings.kafka_group_instance_id or f"{socket.gethostname()}-{os.getpid()}"
+        self._metrics = Metrics()
+        self._token = _token_source(settings)
+        self._token_version = self._token.version
+        self._gate = Gate(
+            budget=RateBudget(limit=settings.upstream_rate_limit, window_seconds=settings.upstream_rate_window_seconds),
+            max_concurrency=settings.upstream_max_concurrency,
+            on_change=self._on_breaker,
+        )
+        self._upstream = UpstreamClient(
+            settings.upstream_base_url,
+            self._token,
+            settings.upstream_timeout_seconds,
+            settings.upstream_max_concurrency,
+        )
+        self._delivery = self._make_delivery()
+        self._intake = Intake(
+            back_pressure=BackPressure(
+                partition_bytes=settings.read_ahead_bytes, process_bytes=settings.read_ahead_bytes_of_process
+            ),
+            delivery=self._delivery,
+            gate=self._gate,
+            metrics=self._metrics,
+            consumer=self._consumer,
+        )
+        self._outlets = Outlets(
+            events_topic=settings.events_topic,
+            dead_letter_topic=settings.dead_letter_topic,
+            event_format=EventFormat(
+                field_case=settings.event_field_case, keep_extra_fields=settings.event_extra_fields == "keep"
+            ),
+            worker=self._name,
+        )
+        options = settings.kafka_client_options()
+        self._cluster = Cluster(
+            options,
+            group_id=settings.kafka_group_id,
+            exactly_once=settings.delivery == "exactly_once",
+            consumer=self._consumer,
+            say=lambda why: log.warning("kafka_not_reached", why=why),
+        )
+        self._assignment = Assignment(
+            consumer=self._consumer,
+            make_ledger=self._cluster.ledger,
+            make_partition=self._make_partition,
+            offsets=self._cluster.offsets,
+            intake=self._intake,
+            delivery=self._delivery,
+            metrics=self._metrics,
+            commit_interval_seconds=settings.commit_interval_ms / 1000,
+            drain_seconds=min(settings.upstream_timeout_seconds + 1, REBALANCE_TIMEOUT_MS / 2000),
+        )
+        self._broker, self._subscriber = subscribe(
+            options,
+            topic=settings.commands_topic,
+            group_id=settings.kafka_group_id,
+            group_instance_id=settings.kafka_group_instance_id,
+            listener=self._assignment,
+            receive=self._intake.receive,
+        )
+        self._overview = Overview(
+            worker=self._name,
+            delivery=settings.delivery,
+            gate=self._gate,
+            metrics=self._metrics,
+            consumer=self._consumer,
+            partitions=lambda: self._assignment.partitions,
+            is_member=lambda: self._assignment.is_member,
+        )
+        self._stopping = asyncio.Event()
+        self._cut_short = asyncio.Event()
+
+    async def run(self) -> None:
+        """Starts, works until told to stop, drains, leaves. Raises an exception group where something fatal ends it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        async with self._upstream, asyncio.TaskGroup() as tasks:
+            server = make_server(self._asgi(), self._settings.http_host, self._settings.http_port)
+            serving = tasks.create_task(server.serve())
+            background = [tasks.create_task(self._delivery.run()), tasks.create_task(self._keep_house())]
+            try:
+                await self._work(tasks)
+            finally:
+                for task in background:
+                    task.cancel()
+                await self._disconnect()
+                server.should_exit = True
+            await serving
+        log.info("stopped", worker=self._name)
+
+    async def _work(self, tasks: asyncio.TaskGroup) -> None:
+        """From the first connection to the last commit."""
+        connecting = tasks.create_task(self._connect(tasks))
+        stopping = tasks.create_task(self._stopping.wait())
+        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if connecting.done():
+            self._overview.state = "running"
+            log.info("running", worker=self._name, delivery=self._settings.delivery)
+            await stopping
+        connecting.cancel()
+        self._overview.state = "stopping"
+        await self._drain(tasks)
+
+    async def _connect(self, tasks: asyncio.TaskGroup) -> None:
+        settings = self._settings
+        await self._cluster.connect([settings.commands_topic, settings.events_topic, settings.dead_letter_topic])
+        self._assignment.begin(tasks)
+        await self._cluster.reach(self._broker.start)
+
+    async def _drain(self, tasks: asyncio.TaskGroup) -> None:
+        """Finishes what is under way, unless the grace period or a second signal ends it first."""
+        grace_seconds = max(self._settings.shutdown_grace_seconds - LEAVING_SECONDS, 0)
+        draining = tasks.create_task(self._assignment.drain(grace_seconds))
+        cutting = tasks.create_task(self._cut_short.wait())
+        await asyncio.wait({draining, cutting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, cutting):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _disconnect(self) -> None:
+        consumer = self._consumer()
+        if consumer is not None:
+            leave_on_stop(consumer)
+        await self._broker.stop()
+        await self._cluster.close()
+
+    async def _keep_house(self) -> None:
+        """Looks twice a second at what nobody reports: the token's file, reading that may go on, the loop's delay."""
+        while True:
+            due = time.monotonic() + HOUSEKEEPING_SECONDS
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            self._metrics.loop_delay.set(max(time.monotonic() - due, 0))
+            self._token.current()
+            if self._token.version != self._token_version:
+                self._token_version = self._token.version
+                self._gate.probe_now(time.monotonic())
+            self._intake.regulate()
+            self._delivery.wake()
+
+    def _on_signal(self, number: int) -> None:
+        if self._stopping.is_set():
+            log.warning("stopping_now", signal=signal.Signals(number).name)
+            self._cut_short.set()
+            return
+        log.info("stopping", signal=signal.Signals(number).name, grace_seconds=self._settings.shutdown_grace_seconds)
+        self._stopping.set()
+
+    def _on_breaker(self, breaker: str, state: CircuitState, reason: str) -> None:
+        log.log(30 if state is CircuitState.OPEN else 20, "breaker", breaker=breaker, state=state.value, reason=reason)
+        if state is CircuitState.OPEN:
+            for partition in self._assignment.partitions.values():
+                partition.lanes.end_backoff()
+        self._intake.regulate()
+        self._delivery.wake()
+
+    def _consumer(self) -> AIOKafkaConsumer | None:
+        return self._subscriber.consumer
+
+    def _make_delivery(self) -> Delivery:
+        settings = self._settings
+        return Delivery(
+            upstream=self._upstream,
+            gate=self._gate,
+            turns=Turns(bulk_share=settings.bulk_share),
+            policy=RetryPolicy(
+                initial_seconds=settings.retry_initial_seconds,
+                multiplier=settings.retry_multiplier,
+                max_seconds=settings.retry_max_seconds,
+                max_elapsed_seconds=settings.retry_max_elapsed_seconds,
+            ),
+            metrics=self._metrics,
+            now=time.monotonic,
+            now_ms=lambda: time.time_ns() // 1_000_000,  # noqa: TID251  # expirytime is a point in wall-clock time
+            random=random.random,
+        )
+
+    def _make_partition(self, topic_partition: TopicPartition, watermark: Watermark) -> Partition:
+        return Partition(
+            topic_partition,
+            watermark=watermark,
+            lanes=Lanes(coalesce=self._settings.coalesce),
+            outlets=self._outlets,
+            metrics=self._metrics,
+            is_misplaced=self._is_misplaced,
+        )
+
+    def _is_misplaced(self, record: CommandRecord) -> bool:
+        consumer = self._consumer()
+        partitions = consumer.partitions_for_topic(record.topic) if consumer is not None else None
+        return (
+            bool(partitions)
+            and record.key is not None
+            and partition_of(record.key, len(partitions or ())) != record.partition
+        )
+
+    def _asgi(self) -> AsgiFastStream:
+        return AsgiFastStream(
+            self._broker,
+            asgi_routes=routes(self._overview.status, self._metrics.registry, self._overview.refresh_gauges),
+            asyncapi_path=AsyncAPIRoute("/asyncapi", try_it_out_path=None),
+            logger=None,
+        )
+
+
+def _token_source(settings: Settings) -> TokenSource:
+    if settings.upstream_token_file is not None:
+        return TokenSource.from_file(settings.upstream_token_file, time.monotonic)
+    if settings.upstream_token is None:
+        raise TokenUnusable("UPSTREAM_TOKEN", "is not set; set it, or UPSTREAM_TOKEN_FILE")
+    return TokenSource.from_value(settings.upstream_token.get_secret_value())

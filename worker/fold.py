@@ -1,0 +1,194 @@
+"""Commands of one customer that are applied together, and what becomes of them after each answer.
+
+A fold is one change set: last write wins, field by field. It costs one GET and at most one PATCH, however many
+commands it holds. What the upstream refuses is taken apart, so that one bad command costs only itself:
+
+- where a 400 names fields, the last command that writes such a field is the culprit, and the others go on without it;
+- otherwise the longest shorter prefix is tried, then the next shorter one; the command behind an accepted prefix is
+  then tried alone. The customer therefore only ever moves forward.
+
+A 500 may be a command's own fault or an outage, and the answer alone does not tell (recorded: an unknown tag id, a
+repeated tag). After five of them, while the same kind of request succeeds for other customers, the commands are
+suspected; before that, and for every other failure, the retry policy decides. A GET carries no command, so a GET
+that keeps failing is no command's fault alone: nothing is taken apart for it.
+
+Pure: nothing here waits, sends or reads a clock.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from handlers.command import Command
+from handlers.customer import Customer
+from handlers.errors import FAULTS, Reason
+from handlers.merge import culprits, fold
+from worker.pacing.backoff import RetryPolicy
+from worker.upstream.answers import ContractBroken, Rejected, Request, Unavailable
+
+SUSPICIOUS_SERVER_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The upstream holds the command's change."""
+
+    customer: Customer
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The command cannot be applied. *status* is the upstream's, where it answered."""
+
+    reason: Reason
+    error: str
+    status: int | None
+    attempts: int
+
+
+Fate = Applied | Dead
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The first commands of the fold are decided, in their order; the others are tried again."""
+
+    fates: Sequence[Fate]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The fold, as it now stands, is tried again after so many seconds."""
+
+    after_seconds: float
+
+
+class Fold:
+    """What one customer's turn applies, from the first attempt to the last decision."""
+
+    __slots__ = (
+        "_dead",
+        "_server_errors",
+        "attempts",
+        "commands",
+        "elapsed_seconds",
+        "failing_since",
+        "is_asked_again",
+        "tried",
+    )
+
+    def __init__(self, commands: Sequence[Command], *, attempts: int = 0) -> None:
+        self.commands = tuple(commands)
+        self.attempts = attempts
+        self.elapsed_seconds = 0.0
+        self.failing_since: float | None = None
+        self.is_asked_again = False
+        self.tried = len(self.commands)
+        self._dead: dict[int, Dead] = {}
+        self._server_errors = 0
+
+    @property
+    def is_shortened(self) -> bool:
+        """Whether commands at its end are left out for now; the first of them is the suspect."""
+        return self.tried < len(self.commands)
+
+    @property
+    def customer_id(self) -> str:
+        """Whose commands these are."""
+        return self.commands[0].customer_id
+
+    def expire(self, now_ms: int) -> None:
+        """Marks commands whose time ran out before they were begun (wall clock, milliseconds since 1970)."""
+        for index, command in enumerate(self.commands):
+            if command.expires_at_ms is not None and command.expires_at_ms <= now_ms:
+                self._dead[index] = Dead(
+                    Reason.EXPIRED, "expirytime: the command expired before it was begun", status=None, attempts=0
+                )
+
+    def changes(self) -> dict[str, JsonValue]:
+        """The change set that is tried now; empty when every command in it is decided."""
+        return fold([command.changes for _, command in self._undecided()])
+
+    def decided(self) -> Settled:
+        """What is decided when no command is left to try."""
+        return Settled([self._dead[index] for index in range(self.tried)])
+
+    def applied(self, customer: Customer) -> Settled:
+        """The upstream holds what was tried."""
+        return Settled([self._dead.get(index) or Applied(customer) for index in range(self.tried)])
+
+    def not_found(self) -> Settled:
+        """The upstream does not know the customer: no command for it can be applied, and nothing is created."""
+        self.tried = len(self.commands)
+        dead = Dead(Reason.UNKNOWN_CUSTOMER, FAULTS["customer_not_found"].meaning, 404, self.attempts + 1)
+        return self._decide([index for index, _ in self._undecided()], dead)
+
+    def contract_broken(self, answer: ContractBroken) -> Settled:
+        """The upstream's 2xx answer is no customer: none of the commands can be reported as applied."""
+        dead = Dead(Reason.CONTRACT, answer.message, answer.status, self.attempts + 1)
+        return self._decide([index for index, _ in self._undecided()], dead)
+
+    def rejected(self, answer: Rejected, request: Request) -> Settled | Retry:
+        """The upstream refuses what was tried for good."""
+        undecided = self._undecided()
+        dead = Dead(Reason.REJECTED, answer.message, answer.status, self.attempts + 1)
+        if request is Request.GET or len(undecided) == 1:
+            return self._decide([index for index, _ in undecided], dead)
+        named = culprits([command.changes for _, command in undecided], answer.fields)
+        if named:
+            for position in named:
+                self._dead[undecided[position][0]] = dead
+            return Retry(0) if len(named) < len(undecided) else self.decided()
+        return self._shorten()
+
+    def unavailable(
+        self,
+        answer: Unavailable,
+        request: Request,
+        *,
+        spent_seconds: float,
+        others_succeed: bool,
+        policy: RetryPolicy,
+        random: Callable[[], float],
+    ) -> Settled | Retry:
+        """The request failed in a way that may pass, after *spent_seconds*. Counts as an attempt."""
+        self.attempts += 1
+        self.elapsed_seconds += spent_seconds
+        self._server_errors = self._server_errors + 1 if answer.may_be_the_commands_fault else 0
+        undecided = self._undecided()
+        wait = policy.wait_seconds(self.attempts, self.elapsed_seconds, random)
+        suspicious = self._server_errors >= SUSPICIOUS_SERVER_ERRORS and others_succeed
+        being_taken_apart = self.is_shortened and len(undecided) > 1 and answer.may_be_the_commands_fault
+        if wait is not None and not suspicious and not (being_taken_apart and others_succeed):
+            self.elapsed_seconds += wait
+            return Retry(wait)
+        if request is Request.PATCH and answer.may_be_the_commands_fault and len(undecided) > 1:
+            return self._shorten()
+        dead = Dead(
+            Reason.RETRIES_EXHAUSTED,
+            f"{answer.cause}: {self.attempts} attempts failed, the last {request} with this answer",
+            answer.status,
+            self.attempts,
+        )
+        return self._decide([index for index, _ in undecided], dead)
+
+    def _undecided(self) -> list[tuple[int, Command]]:
+        return [(index, self.commands[index]) for index in range(self.tried) if index not in self._dead]
+
+    def _shorten(self) -> Retry:
+        self.tried = self._undecided()[-1][0]
+        self.attempts = 0
+        self.elapsed_seconds = 0.0
+        self._server_errors = 0
+        return Retry(0)
+
+    def _decide(self, indexes: Sequence[int], dead: Dead) -> Settled:
+        for index in indexes:
+            self._dead[index] = dead
+        return self.decided()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Fold commands={len(self.commands)} tried={self.tried} attempts={self.attempts} dead={len(self._dead)}>"
+        )

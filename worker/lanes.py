@@ -1,0 +1,195 @@
+"""Whose turn it is: one lane for each customer of a partition, one request chain in each.
+
+A lane is *ready* while commands wait and nothing is under way for its customer, *taken* while a fold of its commands
+is with the upstream, *backing off* while a retry waits, and *committing* from the decision until the outcome is in
+Kafka: the next change of a customer is sent only after the outcome of the one before is committed, so that a crash
+never moves a customer back in time.
+
+Ready lanes take turns in the order in which they became ready, so a customer with many commands waits like one with
+a single one. A lane has the priority of its most urgent command.
+
+Pure: `now` is monotonic seconds.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum, auto
+from itertools import count, islice
+
+from handlers.command import Command, Priority
+from worker.fold import Fold
+
+# Bounds one transaction and the memory of one turn; what is beyond it folds in the next turn.
+LARGEST_FOLD = 500
+
+
+class LaneState(Enum):
+    """Where a lane stands."""
+
+    READY = auto()
+    TAKEN = auto()
+    BACKING_OFF = auto()
+    COMMITTING = auto()
+
+
+class Lane:
+    """The commands of one customer that wait, in order, and the fold that is under way."""
+
+    __slots__ = ("customer_id", "fold", "is_suspect", "live_waiting", "queued_as", "state", "ticket", "waiting")
+
+    def __init__(self, customer_id: str) -> None:
+        self.customer_id = customer_id
+        self.waiting: deque[Command] = deque()
+        self.fold: Fold | None = None
+        self.state = LaneState.READY
+        self.live_waiting = 0
+        self.is_suspect = False
+        self.queued_as: Priority | None = None
+        self.ticket = 0
+
+    @property
+    def priority(self) -> Priority:
+        """That of its most urgent command."""
+        return Priority.LIVE if self.live_waiting else Priority.BULK
+
+
+class Lanes:
+    """All lanes of one partition. Each customer is in at most one state, and has at most one fold."""
+
+    def __init__(self, *, coalesce: bool) -> None:
+        self._coalesce = coalesce
+        self._lanes: dict[str, Lane] = {}
+        self._ready: dict[Priority, deque[tuple[Lane, int]]] = {priority: deque() for priority in Priority}
+        self._ready_count = dict.fromkeys(Priority, 0)
+        self._backing_off: list[tuple[float, int, Lane]] = []
+        self._tickets = count(1)
+        self._states = dict.fromkeys(LaneState, 0)
+
+    def add(self, command: Command) -> None:
+        """Puts *command* at the end of its customer's lane."""
+        lane = self._lanes.get(command.customer_id)
+        if lane is None:
+            lane = self._lanes[command.customer_id] = Lane(command.customer_id)
+            self._states[LaneState.READY] += 1
+        lane.waiting.append(command)
+        if command.priority is Priority.LIVE:
+            lane.live_waiting += 1
+        if lane.state is LaneState.READY and lane.queued_as is not lane.priority:
+            self._enqueue(lane)
+
+    def has_ready(self, priority: Priority) -> bool:
+        """Whether a lane of this priority could take its turn now."""
+        return self._ready_count[priority] > 0
+
+    def take(self, priority: Priority, now_ms: int) -> Fold | None:
+        """The next lane's fold, or None; *now_ms* (milliseconds since 1970) is for commands that have expired."""
+        queue = self._ready[priority]
+        while queue:
+            lane, ticket = queue.popleft()
+            if lane.ticket == ticket:
+                return self._take(lane, now_ms)
+        return None
+
+    def retry(self, fold: Fold, *, due: float, now: float) -> None:
+        """Gives the turn back: the same fold is tried again when *due*."""
+        lane = self._lanes[fold.customer_id]
+        if due <= now:
+            self._move(lane, LaneState.READY)
+            self._enqueue(lane)
+        else:
+            self._move(lane, LaneState.BACKING_OFF)
+            heapq.heappush(self._backing_off, (due, next(self._tickets), lane))
+
+    def settle(self, fold: Fold, settled: int) -> None:
+        """The first *settled* commands of the fold are decided; the lane waits until that is committed."""
+        lane = self._lanes[fold.customer_id]
+        left = fold.commands[settled:]
+        lane.waiting.extendleft(reversed(left))
+        lane.live_waiting += sum(command.priority is Priority.LIVE for command in left)
+        lane.is_suspect = bool(left) and fold.is_shortened
+        lane.fold = None
+        self._move(lane, LaneState.COMMITTING)
+
+    def committed(self, customer_id: str) -> None:
+        """The outcome of the lane's last decision is in Kafka: its next turn may come."""
+        lane = self._lanes[customer_id]
+        if not lane.waiting:
+            del self._lanes[customer_id]
+            self._states[lane.state] -= 1
+            return
+        self._move(lane, LaneState.READY)
+        self._enqueue(lane)
+
+    def wake(self, now: float) -> None:
+        """Makes the lanes ready whose backoff has ended."""
+        while self._backing_off and self._backing_off[0][0] <= now:
+            self._requeue(heapq.heappop(self._backing_off)[2])
+
+    def end_backoff(self) -> None:
+        """Makes every lane that backs off ready: what decides when it may send is now somebody else."""
+        for _, _, lane in sorted(self._backing_off, key=lambda entry: entry[:2]):
+            self._requeue(lane)
+        self._backing_off.clear()
+
+    def next_due(self) -> float | None:
+        """When the first backoff ends (monotonic seconds), or None."""
+        return self._backing_off[0][0] if self._backing_off else None
+
+    def count(self, state: LaneState) -> int:
+        """How many lanes are in *state*."""
+        return self._states[state]
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes.values())
+
+    def _take(self, lane: Lane, now_ms: int) -> Fold:
+        self._dequeue(lane)
+        if lane.fold is None:
+            alone = lane.is_suspect or not self._coalesce
+            size = 1 if alone else min(len(lane.waiting), LARGEST_FOLD)
+            lane.is_suspect = False
+            commands = list(islice(lane.waiting, size))
+            for _ in range(size):
+                lane.waiting.popleft()
+            lane.live_waiting -= sum(command.priority is Priority.LIVE for command in commands)
+            lane.fold = Fold(commands)
+            lane.fold.expire(now_ms)
+        self._move(lane, LaneState.TAKEN)
+        return lane.fold
+
+    def _requeue(self, lane: Lane) -> None:
+        self._move(lane, LaneState.READY)
+        self._enqueue(lane)
+
+    def _enqueue(self, lane: Lane) -> None:
+        self._dequeue(lane)
+        priority = self._urgency(lane)
+        lane.ticket = next(self._tickets)
+        lane.queued_as = priority
+        self._ready[priority].append((lane, lane.ticket))
+        self._ready_count[priority] += 1
+
+    def _dequeue(self, lane: Lane) -> None:
+        if lane.queued_as is not None:
+            self._ready_count[lane.queued_as] -= 1
+            lane.queued_as = None
+            lane.ticket = 0
+
+    @staticmethod
+    def _urgency(lane: Lane) -> Priority:
+        if lane.fold is not None and any(command.priority is Priority.LIVE for command in lane.fold.commands):
+            return Priority.LIVE
+        return lane.priority
+
+    def _move(self, lane: Lane, state: LaneState) -> None:
+        self._states[lane.state] -= 1
+        self._states[state] += 1
+        lane.state = state
+
+    def __repr__(self) -> str:
+        states = " ".join(f"{state.name.lower()}={number}" for state, number in self._states.items() if number)
+        return f"<Lanes {states}>"

@@ -1,0 +1,105 @@
+"""Gathers the worker's status from its parts."""
+
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from worker.kafka.consumer import seconds_since_last_poll
+from worker.operations.status import PartitionStatus, Status
+from worker.pacing.circuit_breaker import CircuitState
+from worker.pacing.gate import Gate
+from worker.partition import Partition
+from worker.telemetry.metrics import Metrics
+from worker.upstream.answers import Request
+
+# A member that asks for no records this long is stuck; Kafka itself would wait five minutes.
+LONGEST_POLL_PAUSE_SECONDS = 60.0
+
+
+class Overview:
+    """Says how the worker is, for probes, metrics and people."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        delivery: str,
+        gate: Gate,
+        metrics: Metrics,
+        consumer: Callable[[], AIOKafkaConsumer | None],
+        partitions: Callable[[], Mapping[TopicPartition, Partition]],
+        is_member: Callable[[], bool],
+    ) -> None:
+        self._worker = worker
+        self._delivery = delivery
+        self._gate = gate
+        self._metrics = metrics
+        self._consumer = consumer
+        self._partitions = partitions
+        self._is_member = is_member
+        self.state = "starting"
+
+    def status(self) -> Status:
+        """The worker at this moment."""
+        consumer = self._consumer()
+        stuck = consumer is not None and seconds_since_last_poll(consumer) > LONGEST_POLL_PAUSE_SECONDS
+        reason = self._reason(stuck=stuck)
+        remaining = self._gate.budget.remaining(time.monotonic())
+        partitions = [
+            PartitionStatus(statistics, _lag(consumer, topic_partition, statistics.committable))
+            for topic_partition, partition in self._partitions().items()
+            for statistics in [partition.statistics()]
+        ]
+        return Status(
+            state=self.state,
+            reason=reason,
+            alive=not stuck,
+            ready=self.state == "running" and self._is_member() and not self._gate.held_for and not stuck,
+            worker=self._worker,
+            version=version("customer-sync"),
+            delivery=self._delivery,
+            partitions=tuple(sorted(partitions, key=lambda status: status.statistics.partition)),
+            circuits={request.value.lower(): self._gate.circuit(request).value for request in Request},
+            held_for=self._gate.held_for,
+            budget_remaining=None if remaining == float("inf") else remaining,
+            outcomes=self._metrics.outcomes_by_reason(),
+            requests=self._metrics.requests_sent(),
+        )
+
+    def refresh_gauges(self, status: Status) -> None:
+        """Sets the gauges that are only looked at when somebody asks."""
+        metrics = self._metrics
+        for partition in status.partitions:
+            label = str(partition.statistics.partition)
+            metrics.waiting.labels(label).set(partition.statistics.unfinished)
+            metrics.retrying.labels(label).set(partition.statistics.retrying)
+            if partition.lag is not None:
+                metrics.lag.labels(label).set(partition.lag)
+        metrics.in_flight.set(self._gate.under_way)
+        metrics.held_bytes.set(sum(partition.statistics.held_bytes for partition in status.partitions))
+        for request in Request:
+            metrics.circuit_open.labels(request.value).set(self._gate.circuit(request) is not CircuitState.CLOSED)
+        metrics.held.set(bool(status.held_for))
+        if status.budget_remaining is not None:
+            metrics.budget_remaining.set(status.budget_remaining)
+
+    def _reason(self, *, stuck: bool) -> str:
+        if stuck:
+            return f"records have not been asked for in more than {LONGEST_POLL_PAUSE_SECONDS:g} s"
+        if self._gate.held_for:
+            return f"held by a fault of the deployment: {self._gate.held_for}"
+        if self.state == "running" and not self._is_member():
+            return "the group is rebalancing"
+        failing = [request.value for request in Request if self._gate.circuit(request) is not CircuitState.CLOSED]
+        if failing:
+            return f"circuit open: most {' and '.join(failing)} requests fail; probing until the upstream is back"
+        return ""
+
+
+def _lag(consumer: AIOKafkaConsumer | None, topic_partition: TopicPartition, committable: int) -> int | None:
+    if consumer is None or topic_partition not in consumer.assignment():
+        return None
+    end = consumer.highwater(topic_partition)
+    return None if end is None else max(end - committable, 0)

@@ -1,0 +1,222 @@
+"""One partition of the command topic, from its assignment to its revocation.
+
+It takes records in (`receive`), hands out turns (`lanes`), takes verdicts back (`settle`, `retry`), and passes the
+outcomes to its committer. Nothing here waits for the upstream; what waits for Kafka is `run` and `drain`.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from aiokafka import TopicPartition
+
+from handlers.command import Command, decode, held_bytes
+from handlers.dead_letter import dead_letter_record
+from handlers.errors import CommandRefused, Reason
+from handlers.event import EventFormat, event_record, event_value
+from handlers.record import CommandRecord, OutcomeRecord
+from worker.commit import Committer, Decision, Settlement
+from worker.fold import Applied, Dead, Fate, Fold
+from worker.kafka.ledger import Publication
+from worker.lanes import Lanes, LaneState
+from worker.telemetry.metrics import Metrics
+from worker.watermark import Watermark
+
+log = structlog.get_logger(__name__)
+
+# What a record that waits for its dead letter holds beside its bytes.
+RECORD_OVERHEAD_BYTES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where outcomes go and how they look."""
+
+    events_topic: str
+    dead_letter_topic: str
+    event_format: EventFormat
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatistics:
+    """A partition at one moment. Bytes are held in memory; offsets are the next to read or commit."""
+
+    partition: int
+    committable: int
+    next_offset: int
+    unfinished: int
+    held_bytes: int
+    lanes: int
+    in_flight: int
+    retrying: int
+    committing: int
+    commits: int
+
+
+class Partition:
+    """Owns the lanes, the watermark and the committer of one assigned partition."""
+
+    def __init__(
+        self,
+        topic_partition: TopicPartition,
+        *,
+        watermark: Watermark,
+        lanes: Lanes,
+        outlets: Outlets,
+        metrics: Metrics,
+        is_misplaced: Callable[[CommandRecord], bool],
+    ) -> None:
+        self.topic_partition = topic_partition
+        self.lanes = lanes
+        self.watermark = watermark
+        self.held_bytes = 0
+        self.next_offset = watermark.committable
+        self.is_closing = False
+        self._outlets = outlets
+        self._metrics = metrics
+        self._is_misplaced = is_misplaced
+        self._committer: Committer | None = None
+        self._quiet = asyncio.Event()
+        self.on_committed: Callable[[], None] = lambda: None
+
+    def attach(self, committer: Committer) -> None:
+        """Gives the partition its committer, which in turn asks the partition whether company is near."""
+        self._committer = committer
+
+    @property
+    def committer(self) -> Committer:
+        """The committer given by `attach`."""
+        assert self._committer is not None  # noqa: S101  # wiring: attached right after construction
+        return self._committer
+
+    @property
+    def in_flight(self) -> int:
+        """Turns with the upstream now."""
+        return self.lanes.count(LaneState.TAKEN)
+
+    def receive(self, records: Iterable[CommandRecord]) -> None:
+        """Takes records up in their order; what was seen before or settled before a restart is skipped."""
+        for record in records:
+            self.next_offset = max(self.next_offset, record.offset + 1)
+            if self.watermark.begin(record.offset):
+                self._take_up(record)
+            else:
+                self._metrics.skipped.inc()
+
+    def settle(self, fold: Fold, fates: Sequence[Fate]) -> None:
+        """The first commands of *fold* are decided: their outcomes go to the committer, in order."""
+        commands = fold.commands[: len(fates)]
+        self.lanes.settle(fold, len(fates))
+        values: dict[int, bytes] = {}
+        settlements = []
+        for command, fate in zip(commands, fates, strict=True):
+            if isinstance(fate, Applied):
+                key = id(fate.customer)
+                if key not in values:
+                    values[key] = event_value(fate.customer, self._outlets.event_format)
+                settlements.append(self._event(command, fate, values[key]))
+            else:
+                settlements.append(self._dead_letter(command.record, command.id, fate))
+        self._submit(settlements, partial(self._committed, fold.customer_id, commands))
+
+    def retry(self, fold: Fold, *, due: float, now: float) -> None:
+        """The same fold is tried again when *due*."""
+        self.lanes.retry(fold, due=due, now=now)
+        self._note_quiet()
+
+    async def drain(self) -> None:
+        """Hands out no more turns, and returns when what is under way is decided and committed. Cancel to give up."""
+        self.is_closing = True
+        self._note_quiet()
+        await self._quiet.wait()
+        await self.committer.idle()
+
+    def statistics(self) -> PartitionStatistics:
+        """Where the partition stands."""
+        return PartitionStatistics(
+            partition=self.topic_partition.partition,
+            committable=self.watermark.committable,
+            next_offset=self.next_offset,
+            unfinished=self.watermark.unfinished,
+            held_bytes=self.held_bytes,
+            lanes=len(self.lanes),
+            in_flight=self.in_flight,
+            retrying=self.lanes.count(LaneState.BACKING_OFF),
+            committing=self.lanes.count(LaneState.COMMITTING),
+            commits=self.committer.commits,
+        )
+
+    def _take_up(self, record: CommandRecord) -> None:
+        try:
+            command = decode(record)
+        except CommandRefused as refusal:
+            dead = Dead(refusal.reason, str(refusal), status=None, attempts=0)
+            size = len(record.key or b"") + len(record.value or b"") + RECORD_OVERHEAD_BYTES
+            self.held_bytes += size
+            self._submit([self._dead_letter(record, refusal.command_id, dead)], partial(self._released, size))
+            return
+        if self._is_misplaced(record):
+            self._metrics.misplaced.inc()
+            log.warning(
+                "command_on_wrong_partition",
+                command=record.coordinates,
+                ce_source=command.source,
+                advice="publish with Kafka's murmur2 partitioner (librdkafka: partitioner=murmur2_random)",
+            )
+        self.held_bytes += held_bytes(command)
+        self.lanes.add(command)
+
+    def _submit(self, settlements: Sequence[Settlement], committed: Callable[[], None]) -> None:
+        self.committer.submit(Decision(settlements, committed))
+        self._note_quiet()
+
+    def _committed(self, customer_id: str, commands: Sequence[Command]) -> None:
+        self.held_bytes -= sum(held_bytes(command) for command in commands)
+        self.lanes.committed(customer_id)
+        self.on_committed()
+
+    def _released(self, size: int) -> None:
+        self.held_bytes -= size
+        self.on_committed()
+
+    def _note_quiet(self) -> None:
+        if self.is_closing and self.in_flight == 0:
+            self._quiet.set()
+
+    def _event(self, command: Command, fate: Applied, value: bytes) -> Settlement:
+        outlets = self._outlets
+        record = event_record(command, fate.customer, outlets.event_format, value=value)
+        self._metrics.outcomes.labels(outcome="event", reason="").inc()
+
+        def instead(error: str) -> Publication:
+            dead = Dead(Reason.TOO_LARGE, f"Kafka refuses the event: {error}", status=None, attempts=1)
+            return outlets.dead_letter_topic, self._dead_letter_of(command.record, command.id, dead)
+
+        return Settlement(command.record.offset, outlets.events_topic, record, instead)
+
+    def _dead_letter(self, record: CommandRecord, command_id: str, dead: Dead) -> Settlement:
+        self._metrics.outcomes.labels(outcome="dead_letter", reason=dead.reason.value).inc()
+        log.info(
+            "dead_letter",
+            command=record.coordinates,
+            reason=dead.reason.value,
+            error=dead.error,
+            status=dead.status,
+            attempts=dead.attempts,
+        )
+        topic = self._outlets.dead_letter_topic
+        return Settlement(record.offset, topic, self._dead_letter_of(record, command_id, dead), None)
+
+    def _dead_letter_of(self, record: CommandRecord, command_id: str, dead: Dead) -> OutcomeRecord:
+        return dead_letter_record(
+            record,
+            command_id=command_id,
+            reason=dead.reason,
+            error=dead.error,
+            status=dead.status,
+            attempts=dead.attempts,
+            worker=self._outlets.worker,
+        )
