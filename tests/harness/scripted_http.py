@@ -19,8 +19,38 @@ class Request:
     connection: int
 
 
-Script = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
-"""Answers one request by writing to its connection; closing the writer ends the connection."""
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The server's end of one connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, raw: bytes) -> None:
+        """Sends *raw* as it is; waits where the client does not take it."""
+        self.writer.write(raw)
+        await self.writer.drain()
+
+    def end(self) -> None:
+        """Sends nothing more, and waits for the client to end the connection, as a server does that closes cleanly."""
+        self.writer.write_eof()
+
+    def close(self) -> None:
+        """Ends the connection for both directions."""
+        self.writer.close()
+
+    def abort(self) -> None:
+        """Ends the connection as a killed server's kernel does."""
+        self.writer.transport.abort()
+
+    async def hang(self) -> None:
+        """Says nothing until the client has ended the connection."""
+        while await self.reader.read(65_536):
+            pass
+
+
+Script = Callable[[Request, Wire], Awaitable[None]]
+"""Answers one request on its connection, and keeps the connection unless it ends it."""
 
 
 @dataclass(slots=True)
@@ -48,16 +78,15 @@ class ScriptedServer:
             while not writer.is_closing() and (request := await _read_request(reader, connection)) is not None:
                 self.requests.append(request)
                 await self._tell()
-                await self.script(request, writer)
-                await writer.drain()
+                await self.script(request, Wire(reader, writer))
         except ConnectionError:
             pass
         finally:
-            self.open_connections -= 1
-            await self._tell()
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
+            self.open_connections -= 1
+            await self._tell()
 
     async def _tell(self) -> None:
         async with self.changed:
@@ -91,11 +120,11 @@ def response(status: int, body: bytes = b"", headers: Mapping[str, str] | None =
     return f"HTTP/1.1 {status} Said So\r\n{head}\r\n".encode("latin-1") + body
 
 
-def saying(answer: bytes) -> Script:
-    """Answers every request with the same bytes and keeps the connection."""
+def saying(raw: bytes) -> Script:
+    """Answers every request with *raw* and keeps the connection."""
 
-    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer)
+    async def script(_: Request, wire: Wire) -> None:
+        await wire.send(raw)
 
     return script
 

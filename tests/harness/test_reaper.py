@@ -9,7 +9,13 @@ from pathlib import Path
 from harness.broker import free_port
 from harness.polling import wait_until
 
-SERVER = "import socket, sys, time; server = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(600)"
+SERVER = """
+import socket, sys
+
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    server.accept()
+"""
 RUN = f"""
 import sys
 from pathlib import Path
@@ -27,7 +33,7 @@ process.wait(600)
 def accepts(port: int) -> bool:
     """Whether a process listens on *port*."""
     try:
-        socket.create_connection(("127.0.0.1", port)).close()
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
     except OSError:
         return False
     return True
