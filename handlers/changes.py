@@ -6,7 +6,7 @@ may have been applied in part, and costs retries. The rules were recorded from t
 
 import difflib
 import re
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from pydantic import JsonValue
 
@@ -15,9 +15,8 @@ from handlers.fields import CAMEL, CHANGEABLE_FIELDS, RESPONSE_FIELDS, SNAKE, is
 from handlers.strict_json import RepeatingObject
 
 # The upstream's own rule, from the answer it gave to a malformed address. JavaScript's `$` is Python's `\Z`.
-_is_email = re.compile(
-    r"(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}"
-).fullmatch
+EMAIL_PATTERN: Final = r"(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}"
+_is_email = re.compile(EMAIL_PATTERN).fullmatch
 
 _NOT_CLEARABLE = frozenset({"name", "email", "tags"})
 _KEPT_BY_UPSTREAM = frozenset(RESPONSE_FIELDS) - frozenset(CHANGEABLE_FIELDS)

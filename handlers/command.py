@@ -79,11 +79,7 @@ def decode(record: CommandRecord) -> Command:
             problems.add("customer_id_differs", f"{path}.customer_id")
         changes = _changes_of_body(body, path, problems)
 
-    source = attribute_text(attributes, "source") if attributes else None
-    if headers.replay:
-        command_id = f"{headers.replayed_id}#{headers.replay}"
-    else:
-        command_id = (attribute_text(attributes, "id") if attributes else None) or record.coordinates
+    source, command_id = _identity(attributes, headers, record)
     if problems or key is None:
         raise CommandRefused(
             problems.found(),
@@ -219,6 +215,17 @@ def _changes_of_body(body: dict[str, JsonValue], path: str, problems: Problems) 
 
 
 _BODY_FIELDS = ("customer_id", "changes", "customerId")
+
+
+def _identity(
+    attributes: Mapping[str, JsonValue], headers: CommandHeaders, record: CommandRecord
+) -> tuple[str | None, str]:
+    """Source and id. An id without a source (or the reverse) identifies nothing, so both count or neither."""
+    source = attribute_text(attributes, "source") if attributes else None
+    event_id = attribute_text(attributes, "id") if source is not None else None
+    if headers.replay:
+        return (source if event_id is not None else None), f"{headers.replayed_id}#{headers.replay}"
+    return (source, event_id) if event_id is not None else (None, record.coordinates)
 
 
 def _priority(attributes: Mapping[str, JsonValue], headers: CommandHeaders) -> Priority:

@@ -8,11 +8,11 @@ from typing import Literal
 FieldCase = Literal["snake", "camel"]
 
 # RFC 9562: a version from 1 to 8 and the variant 10xx, or the nil or the max UUID. The upstream answers 500 to others.
-_HEX_UUID = (
+UUID_PATTERN = (
     "[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
     "|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff"
 )
-is_uuid = re.compile(_HEX_UUID).fullmatch
+is_uuid = re.compile(UUID_PATTERN).fullmatch
 """Matches a UUID in the form of RFC 9562, in lower case."""
 
 RESPONSE_FIELDS = (
