@@ -1,0 +1,19 @@
+"""A simulated upstream in the test's own process, and a client of it."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from harness.upstream_client import UpstreamClient
+from worker.demo.upstream import SimulatedUpstream
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[UpstreamClient]:
+    """A client of an upstream with ten generated customers and no limit."""
+    async with (
+        SimulatedUpstream(rate_limit=None, customers=10) as upstream,
+        aiohttp.ClientSession(upstream.url) as session,
+    ):
+        yield UpstreamClient(upstream, session)
