@@ -83,9 +83,11 @@ class ScriptedServer:
             pass
         finally:
             writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-            self.open_connections -= 1
+            try:
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
+            finally:
+                self.open_connections -= 1
             await self._tell()
 
     async def _tell(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from handlers.customer import Customer
 
+
 class Request(StrEnum):
     """The two kinds of request that a turn may send."""
 

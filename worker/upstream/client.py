@@ -14,6 +14,7 @@ The library is aiohttp (docs/decisions/0001-http-client.md). What it does not pr
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 from typing import TYPE_CHECKING, Final, Self
@@ -34,6 +35,8 @@ LARGEST_CUSTOMER_BYTES: Final = 16 * 1024 * 1024
 """Bound of a 200's body. The upstream stores a note of 8 MiB without complaint."""
 LARGEST_ERROR_BYTES: Final = 64 * 1024
 """Bound of what is read of any other body; the status says enough, the rest is dropped with its connection."""
+LARGEST_PIECE_BYTES: Final = 1024 * 1024
+"""A larger request is written in pieces, between which other requests have their turn."""
 KEEP_IDLE_SECONDS: Final = 45.0
 """The upstream closes idle connections after 60 s."""
 CONNECT_SHARE: Final = 0.5
@@ -136,10 +139,12 @@ class UpstreamClient:
         if self._session is None:
             raise RuntimeError("UpstreamClient is used outside its `async with`")
         headers = {"Authorization": f"Bearer {sent.token}"}
-        data: bytes | None = None
+        data: bytes | io.BytesIO | None = None
         if sent.method == "PATCH":
             headers["Content-Type"] = "application/json"
             data = json.dumps(sent.body, separators=(",", ":"), allow_nan=False).encode()
+            if len(data) > LARGEST_PIECE_BYTES:
+                data = io.BytesIO(data)
         url = URL(self._customers + sent.customer_id, encoded=True)
         async with self._session.request(
             sent.method, url, headers=headers, data=data, allow_redirects=False
@@ -175,11 +180,12 @@ async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
 def _checked_base(base_url: str) -> str:
     """*base_url* without its last slash. Raises ValueError where the token must not be sent there."""
     try:
-        url = URL(base_url)
+        url = URL(base_url.strip())
         port = url.port
+        (url.raw_host or "").encode("idna")  # what name resolution does: an empty or endless label is refused here
     except ValueError as error:
         raise ValueError("the upstream's base URL cannot be read") from error
-    if url.scheme not in {"http", "https"} or not url.host or port is None:
+    if url.scheme not in {"http", "https"} or not url.host or " " in url.host or port is None:
         raise ValueError("the upstream's base URL needs http:// or https:// and a host")
     if url.user is not None or url.password is not None:
         raise ValueError("the upstream's base URL must not hold credentials: they would end up in logs")

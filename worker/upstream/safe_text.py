@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 LIMIT_CHARACTERS = 500
 REMOVED = "[removed]"
 
+_LONGEST_LOOK = 4_000
+"""Characters of a text, and of a sent value, that are looked at."""
+_TELLING = 12
+"""Where this many characters of a sent value appear, the rest of the line may be more of it."""
+
 _UNPRINTABLE_OR_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 _PERSONAL = re.compile(
     r"""
@@ -38,10 +43,10 @@ def safe_text(text: str, sent: Iterable[str] = (), limit: int = LIMIT_CHARACTERS
 
     *sent* are the values of the request, the token among them. The result is empty where *text* is.
     """
-    line = _one_line(text[: 8 * limit])
-    for value in sorted({_one_line(value) for value in sent}, key=len, reverse=True):
-        if value:
-            line = re.sub(_pattern_of(value), REMOVED, line, flags=re.IGNORECASE)
+    line = _one_line(text[:_LONGEST_LOOK])
+    # The longest first: a value that contains another leaves no remainder behind.
+    for value in sorted({_one_line(value[: _LONGEST_LOOK + 1]) for value in sent}, key=len, reverse=True):
+        line = _without(line, value)
     line = _PERSONAL.sub(REMOVED, line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
@@ -53,6 +58,15 @@ def is_name(text: str) -> bool:
 
 def _one_line(text: str) -> str:
     return _UNPRINTABLE_OR_BLANK.sub(" ", text).strip()
+
+
+def _without(line: str, value: str) -> str:
+    if not value or value[:_TELLING].casefold() not in line.casefold():
+        return line
+    line = re.sub(_pattern_of(value), REMOVED, line, flags=re.IGNORECASE)
+    if len(value) <= _TELLING:
+        return line
+    return re.sub(re.escape(value[:_TELLING]) + ".*", REMOVED, line, flags=re.IGNORECASE)  # repeated in part
 
 
 def _pattern_of(value: str) -> str:
