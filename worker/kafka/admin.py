@@ -1,7 +1,7 @@
 """Looks at the brokers, topics and the group, and creates topics. It changes nothing unless told to.
 
 aiokafka tells its log, not its caller, why a broker cannot be reached. So whoever uses this module for people wraps
-it in `murmurs`: nothing of that log is printed, and the last of it becomes the cause in `KafkaUnreachable`.
+it in `murmurs`: nothing of that log is printed, and the last of it is named in `KafkaUnreachable`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from worker.kafka.errors import KafkaRefused, KafkaUnreachable
 from worker.kafka.protocol import GroupRequest, TopicsRequest, operations
 from worker.kafka.topics import Topic, TopicPlan
 
@@ -51,19 +52,6 @@ _NO_ENTRY: Final = (
     UnsupportedSaslMechanismError,
 )
 _NO_ANSWER: Final = (KafkaConnectionError, NodeNotReadyError, RequestTimedOutError, TimeoutError, OSError)
-
-
-class KafkaUnreachable(Exception):
-    """No broker answers; *cause* is what the last attempt ended with, as far as it is known."""
-
-    def __init__(self, bootstrap_servers: str, cause: str) -> None:
-        super().__init__(f"Kafka cannot be reached at {bootstrap_servers}: {cause}")
-        self.bootstrap_servers = bootstrap_servers
-        self.cause = cause
-
-
-class KafkaRefused(Exception):
-    """A broker answers, and says no: to the user, or to what was asked."""
 
 
 class Absence(StrEnum):

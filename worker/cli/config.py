@@ -1,0 +1,134 @@
+"""`config`: what the settings are, where each comes from, and the reference of all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from worker.cli.console import say, say_json, usable_settings
+
+if TYPE_CHECKING:
+    from typer._click import HelpFormatter
+
+    from worker.settings import Settings
+
+EXAMPLES: Final = "Examples:\n  customer-sync config\n  customer-sync config --json | jq .DELIVERY.value"
+
+_GROUP_BEGINS: Final = {
+    "kafka_bootstrap_servers": "Kafka",
+    "commands_topic": "Topics",
+    "upstream_base_url": "Upstream",
+    "retry_initial_seconds": "Retries",
+    "delivery": "Delivery",
+    "event_field_case": "Events",
+    "http_host": "Operations",
+}
+_WIDEST_VARIABLE: Final = 28
+_REFERENCE_BEGINS: Final = """\
+# Settings
+
+All of them are environment variables; nothing else is read. A variable that is set but empty counts as not set.
+A secret can be given as a file instead, under its name with `_FILE` behind it; both at once are refused.
+Whatever is wrong is reported at once, by the variable's name. `customer-sync config` shows what is in effect.
+
+The standard `OTEL_*` variables are read by the OpenTelemetry SDK.
+"""
+
+
+def config(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    reference: Annotated[bool, typer.Option(help="Print the reference table of all settings, in Markdown.")] = False,
+) -> None:
+    """Show the settings in effect; secrets are masked."""
+    if reference:
+        typer.echo(reference_table(), nl=False)
+        return
+    settings = usable_settings()
+    rows = [
+        (variable, shown(settings, variable.lower()), source_of(settings, variable.lower())) for variable in names()
+    ]
+    if as_json:
+        say_json({variable: {"value": value, "source": source} for variable, value, source in rows})
+        return
+    width = max(len(variable) for variable, _, _ in rows)
+    for variable, value, source in rows:
+        style = "dim" if source == "default" else ""
+        say((f"{variable:<{width}}  {_words(value)}", style), (f"  ({source})", "dim"))
+
+
+def shown(settings: Settings, name: str) -> Any:  # noqa: ANN401  # a JSON value of any type
+    """The value of the attribute *name* as JSON; a secret is six asterisks however long it is."""
+    from pydantic import SecretStr
+
+    value = getattr(settings, name)
+    if isinstance(value, SecretStr):
+        return "******"
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def source_of(settings: Settings, name: str) -> Literal["default", "environment", "file"]:
+    """Where the value of the attribute *name* came from."""
+    if getattr(settings, f"{name}_file", None) is not None:
+        return "file"
+    return "environment" if name in settings.model_fields_set else "default"
+
+
+def names() -> list[str]:
+    """Every variable, in the order of the reference."""
+    from worker.settings import Settings, variable_of
+
+    return [variable_of(name) for name in Settings.model_fields]
+
+
+def grouped() -> dict[str, list[str]]:
+    """The attributes of the settings in order, by the heading they stand under."""
+    from worker.settings import Settings
+
+    groups: dict[str, list[str]] = {}
+    heading = ""
+    for name in Settings.model_fields:
+        heading = _GROUP_BEGINS.get(name, heading)
+        groups.setdefault(heading, []).append(name)
+    return groups
+
+
+def write_variables(formatter: HelpFormatter, *, described: bool) -> None:
+    """Writes the environment variables into a help text, with their meaning or by name only."""
+    from worker.settings import Settings, variable_of
+
+    if not described:
+        rows = [(heading, " ".join(variable_of(name) for name in group)) for heading, group in grouped().items()]
+        with formatter.section("Environment variables (`customer-sync config --help` says what each means)"):
+            formatter.write_dl(rows)
+        return
+    for heading, group in grouped().items():
+        rows = []
+        for name in group:
+            field = Settings.model_fields[name]
+            default = "" if field.default is None else f" Default: {_words(field.default)}."
+            rows.append((variable_of(name), f"{field.description}{default}"))
+        with formatter.section(f"Environment variables, {heading}"):
+            formatter.write_dl(rows, col_max=_WIDEST_VARIABLE)
+
+
+def reference_table() -> str:
+    """docs/settings.md."""
+    from worker.settings import Settings, variable_of
+
+    lines = [_REFERENCE_BEGINS]
+    for heading, group in grouped().items():
+        lines += [f"## {heading}", "", "| variable | default | meaning |", "|---|---|---|"]
+        for name in group:
+            field = Settings.model_fields[name]
+            default = "" if field.default is None else f"`{_words(field.default)}`"
+            lines.append(f"| `{variable_of(name)}` | {default} | {field.description} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _words(value: object) -> str:
+    if value is None:
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
