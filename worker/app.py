@@ -26,8 +26,9 @@ from worker.kafka.cluster import Cluster
 from worker.kafka.consumer import leave_on_stop
 from worker.kafka.errors import KafkaFault, KafkaUnreachable
 from worker.kafka.partitioner import partition_of
-from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, subscribe
+from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
 from worker.lanes import Lanes
+from worker.lease import Lease
 from worker.operations.http import routes
 from worker.operations.overview import Overview
 from worker.operations.server import make_server
@@ -92,6 +93,7 @@ class Worker:
             settings.upstream_timeout_seconds,
             settings.upstream_max_concurrency,
         )
+        self._lease = Lease(seconds=SESSION_TIMEOUT_MS / 1000)
         self._delivery = self._make_delivery()
         self._intake = Intake(
             back_pressure=BackPressure(
@@ -125,9 +127,11 @@ class Worker:
             offsets=self._cluster.offsets,
             intake=self._intake,
             delivery=self._delivery,
+            lease=self._lease,
             metrics=self._metrics,
             commit_interval_seconds=settings.commit_interval_ms / 1000,
             drain_seconds=min(settings.upstream_timeout_seconds + 1, REBALANCE_TIMEOUT_MS / 2000),
+            now=time.monotonic,
         )
         self._broker, self._subscriber = subscribe(
             options,
@@ -242,6 +246,7 @@ class Worker:
         return Delivery(
             upstream=self._upstream,
             gate=self._gate,
+            lease=self._lease,
             turns=Turns(bulk_share=settings.bulk_share),
             policy=RetryPolicy(
                 initial_seconds=settings.retry_initial_seconds,

@@ -1,44 +1,38 @@
 """Partitions come and go: the group gives them to this worker and takes them away.
 
 A new partition is held until its ledger has fenced the predecessor, its progress is read and the consumer is set to
-it. One that is taken away hands out no more turns, finishes what is under way within a deadline that all partitions
-share, commits, and is dropped; whatever is not finished the successor does again. A member that was thrown out of
-the group commits nothing more: its partitions have long been somebody else's.
+it; one task owns it from then on. One that is taken away hands out no more turns, finishes what is under way within a
+deadline that all partitions share, commits, and is dropped; whatever is not finished the successor does again. A member
+that was thrown out of the group commits nothing more: its partitions have long been somebody else's.
 
-aiokafka logs and swallows what a rebalance callback raises, and without its state a partition must not be consumed;
-so a failure here is raised in the worker's task group and ends the process.
+aiokafka logs and swallows what a rebalance callback raises; so the callbacks only begin and end tasks, and what fails
+in those ends the process.
 """
 
 import asyncio
 from collections.abc import Callable, Collection
-from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from worker import progress
 from worker.commit import Committer
 from worker.delivery import Delivery
 from worker.intake import Intake
-from worker.kafka.consumer import OffsetReader, is_expelled
+from worker.kafka.consumer import OffsetReader, is_expelled, watch_heartbeats
 from worker.kafka.errors import CommitFailed, CommitUncertain, PartitionLost
 from worker.kafka.ledger import Ledger
+from worker.lease import Lease
 from worker.partition import Partition
 from worker.telemetry.metrics import Metrics
 from worker.watermark import Watermark
 
 log = structlog.get_logger(__name__)
 
-START_SECONDS = 60.0
-
-
-@dataclass(slots=True)
-class _Assigned:
-    partition: Partition
-    ledger: Ledger
-    committing: asyncio.Task[None]
+# A partition whose producer was fenced while the group still assigns it here is built anew after so long.
+FENCED_PAUSE_SECONDS = 0.5
+LONGEST_FENCED_PAUSE_SECONDS = 10.0
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
@@ -53,53 +47,172 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         offsets: Callable[[], OffsetReader],
         intake: Intake,
         delivery: Delivery,
+        lease: Lease,
         metrics: Metrics,
         commit_interval_seconds: float,
         drain_seconds: float,
+        now: Callable[[], float],
     ) -> None:
         """*drain_seconds*: how long a revocation waits for what is under way, in all."""
         self._consumer = consumer
-        self._tasks: asyncio.TaskGroup | None = None
         self._make_ledger = make_ledger
         self._make_partition = make_partition
         self._offsets = offsets
         self._intake = intake
         self._delivery = delivery
+        self._lease = lease
         self._metrics = metrics
         self._commit_interval_seconds = commit_interval_seconds
         self._drain_seconds = drain_seconds
-        self._assigned: dict[TopicPartition, _Assigned] = {}
+        self._now = now
+        self._tasks: asyncio.TaskGroup | None = None
+        self._owning: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._partitions: dict[TopicPartition, Partition] = {}
+        self._watched: AIOKafkaConsumer | None = None
         self.is_member = False
 
     def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Gives the committers a task group to run in; before the first rebalance."""
+        """Gives the partitions a task group to live in; before the first rebalance."""
         self._tasks = tasks
 
     @property
     def partitions(self) -> dict[TopicPartition, Partition]:
-        """The partitions this worker has now."""
-        return {tp: assigned.partition for tp, assigned in self._assigned.items()}
+        """The partitions that take part now: assigned, and built."""
+        return self._partitions
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Builds the new partitions, all at once, and lets them be read."""
-        try:
-            await self._take(assigned)
-        except Exception as error:  # noqa: BLE001  # carried out: aiokafka would swallow it
-            self._group().create_task(_fail(error))
+        """Holds the new partitions and begins to build them.
+
+        Returns at once: aiokafka sends no heartbeat before this callback has ended.
+        """
+        consumer = self._member()
+        self._metrics.rebalances.inc()
+        self._lease.renew(self._now())
+        if consumer is not self._watched:
+            watch_heartbeats(consumer, self._now, self._lease.renew)
+            self._watched = consumer
+        consumer.pause(*assigned)
+        for topic_partition in assigned:
+            self._owning[topic_partition] = self._group().create_task(self._own(topic_partition))
+        self.is_member = True
+        log.info("partitions_assigned", partitions=sorted(partition.partition for partition in assigned))
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finishes and drops the partitions that are taken away."""
         self.is_member = False
-        try:
-            await self._give_up(revoked)
-        except Exception as error:  # noqa: BLE001  # carried out: aiokafka would swallow it
-            self._group().create_task(_fail(error))
+        if not self._owning:
+            return
+        numbers = sorted(partition.partition for partition in revoked)
+        if is_expelled(self._member()):
+            log.warning("expelled_from_group", partitions=numbers)
+        else:
+            await self._drain(self._drain_seconds)
+        await self._drop()
+        log.info("partitions_revoked", partitions=numbers)
 
     async def drain(self, deadline_seconds: float) -> bool:
         """Finishes everything under way and drops all partitions; False when time ran out before the end."""
-        finished = await self._drain(list(self._assigned), deadline_seconds)
-        await self._drop(list(self._assigned))
+        finished = await self._drain(deadline_seconds)
+        await self._drop()
         return finished
+
+    async def _own(self, topic_partition: TopicPartition) -> None:
+        """One partition from its assignment on, until this task is cancelled.
+
+        One that another producer has fenced is built anew, once the group has accepted a later heartbeat: the group
+        still assigns it here, so the other was a predecessor that came late. The pauses grow.
+        """
+        pause_seconds = FENCED_PAUSE_SECONDS
+        while True:
+            ledger = self._make_ledger(topic_partition)
+            try:
+                await self._own_until_lost(topic_partition, ledger)
+            except PartitionLost as lost:
+                log.warning("partition_fenced", partition=topic_partition.partition, error=str(lost))
+                self._leave(topic_partition)
+            finally:
+                await ledger.close()
+            lost_at = self._now()
+            await asyncio.sleep(pause_seconds)
+            while self._lease.renewed_at <= lost_at:  # noqa: ASYNC110  # a lease is pure and has no event
+                await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, LONGEST_FENCED_PAUSE_SECONDS)
+
+    async def _own_until_lost(self, topic_partition: TopicPartition, ledger: Ledger) -> None:
+        consumer = self._member()
+        partition = await self._build(consumer, topic_partition, ledger)
+        # No await between the two: what is read must find its partition.
+        consumer.resume(topic_partition)
+        self._partitions[topic_partition] = partition
+        self._publish()
+        await partition.committer.run()
+
+    async def _build(self, consumer: AIOKafkaConsumer, topic_partition: TopicPartition, ledger: Ledger) -> Partition:
+        offsets = self._offsets()
+        repeat = AsyncRetrying(
+            retry=retry_if_exception_type((CommitFailed, CommitUncertain)),
+            wait=wait_exponential_jitter(initial=0.1, max=2, jitter=0.1),
+            before_sleep=_say_why(topic_partition),
+        )
+        await repeat(ledger.start)
+        committed: int
+        metadata: str
+        committed, metadata = await repeat(offsets.committed, topic_partition)
+        start = (await consumer.beginning_offsets([topic_partition]))[topic_partition]
+        end = (await consumer.end_offsets([topic_partition]))[topic_partition]
+        watermark = _watermark(topic_partition, committed, metadata, start, end)
+        consumer.seek(topic_partition, watermark.committable)
+        partition = self._make_partition(topic_partition, watermark)
+        partition.attach(
+            Committer(
+                ledger,
+                watermark,
+                partition=topic_partition.partition,
+                interval_seconds=self._commit_interval_seconds,
+                expects_company=lambda: partition.in_flight > 1,
+                read_progress=lambda: offsets.committed(topic_partition),
+            )
+        )
+        partition.on_committed = self._noticed
+        return partition
+
+    async def _drain(self, deadline_seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(deadline_seconds), asyncio.TaskGroup() as draining:
+                for topic_partition, partition in self._partitions.items():
+                    draining.create_task(_drain_or_lose(partition, self._owning[topic_partition]))
+        except TimeoutError:
+            in_flight = sum(partition.in_flight for partition in self._partitions.values())
+            log.warning("drain_cut_short", in_flight=in_flight)
+            return False
+        return True
+
+    async def _drop(self) -> None:
+        owning = list(self._owning.values())
+        for topic_partition in list(self._partitions):
+            self._leave(topic_partition)
+        self._owning.clear()
+        for task in owning:
+            task.cancel()
+        if owning:
+            await asyncio.wait(owning)
+
+    def _leave(self, topic_partition: TopicPartition) -> None:
+        partition = self._partitions.pop(topic_partition, None)
+        if partition is not None:
+            partition.is_closing = True
+            consumer = self._member()
+            if topic_partition in consumer.assignment():
+                consumer.pause(topic_partition)
+            self._publish()
+
+    def _publish(self) -> None:
+        self._intake.set_partitions(self._partitions)
+        self._delivery.set_partitions(tuple(self._partitions.values()))
+
+    def _noticed(self) -> None:
+        self._intake.regulate()
+        self._delivery.wake()
 
     def _member(self) -> AIOKafkaConsumer:
         consumer = self._consumer()
@@ -113,109 +226,6 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             msg = "a rebalance before begin()"
             raise RuntimeError(msg)
         return self._tasks
-
-    async def _take(self, assigned: Collection[TopicPartition]) -> None:
-        consumer = self._member()
-        self._metrics.rebalances.inc()
-        consumer.pause(*assigned)
-        starts = await consumer.beginning_offsets(list(assigned)) if assigned else {}
-        ends = await consumer.end_offsets(list(assigned)) if assigned else {}
-        async with asyncio.TaskGroup() as building:
-            built = [
-                building.create_task(self._build(consumer, partition, starts[partition], ends[partition]))
-                for partition in assigned
-            ]
-        for task in built:
-            entry = task.result()
-            self._assigned[entry.partition.topic_partition] = entry
-        # No await between the two: what is read must find its partition.
-        consumer.resume(*assigned)
-        self._publish()
-        self.is_member = True
-        log.info("partitions_assigned", partitions=sorted(partition.partition for partition in assigned))
-
-    async def _build(
-        self, consumer: AIOKafkaConsumer, topic_partition: TopicPartition, start: int, end: int
-    ) -> _Assigned:
-        ledger = self._make_ledger(topic_partition)
-        offsets = self._offsets()
-        repeat = AsyncRetrying(
-            retry=retry_if_exception_type((CommitFailed, CommitUncertain)),
-            wait=wait_exponential_jitter(initial=0.1, max=2, jitter=0.1),
-            stop=stop_after_delay(START_SECONDS),
-            reraise=True,
-        )
-        await repeat(ledger.start)
-        committed: int
-        metadata: str
-        committed, metadata = await repeat(offsets.committed, topic_partition)
-        watermark = _watermark(topic_partition, committed, metadata, start, end)
-        consumer.seek(topic_partition, watermark.committable)
-        partition = self._make_partition(topic_partition, watermark)
-        committer = Committer(
-            ledger,
-            watermark,
-            partition=topic_partition.partition,
-            interval_seconds=self._commit_interval_seconds,
-            expects_company=lambda: partition.in_flight > 1,
-            read_progress=lambda: offsets.committed(topic_partition),
-        )
-        partition.attach(committer)
-        partition.on_committed = self._noticed
-        return _Assigned(partition, ledger, self._group().create_task(self._commit(topic_partition, committer)))
-
-    async def _commit(self, topic_partition: TopicPartition, committer: Committer) -> None:
-        try:
-            await committer.run()
-        except PartitionLost as lost:
-            log.warning("partition_lost", partition=topic_partition.partition, error=str(lost))
-            entry = self._assigned.pop(topic_partition, None)
-            self._publish()
-            if entry is not None:
-                entry.partition.is_closing = True
-                await entry.ledger.close()
-
-    async def _give_up(self, revoked: Collection[TopicPartition]) -> None:
-        mine = [partition for partition in revoked if partition in self._assigned]
-        if not mine:
-            return
-        if is_expelled(self._member()):
-            log.warning("expelled_from_group", partitions=sorted(partition.partition for partition in mine))
-        else:
-            await self._drain(mine, self._drain_seconds)
-        await self._drop(mine)
-        log.info("partitions_revoked", partitions=sorted(partition.partition for partition in mine))
-
-    async def _drain(self, partitions: Collection[TopicPartition], deadline_seconds: float) -> bool:
-        entries = [self._assigned[partition] for partition in partitions]
-        try:
-            async with asyncio.timeout(deadline_seconds), asyncio.TaskGroup() as draining:
-                for entry in entries:
-                    draining.create_task(_drain_or_lose(entry))
-        except TimeoutError:
-            log.warning("drain_cut_short", in_flight=sum(entry.partition.in_flight for entry in entries))
-            return False
-        return True
-
-    async def _drop(self, partitions: Collection[TopicPartition]) -> None:
-        entries = [entry for partition in partitions if (entry := self._assigned.pop(partition, None)) is not None]
-        self._publish()
-        for entry in entries:
-            entry.partition.is_closing = True
-            entry.committing.cancel()
-        for entry in entries:
-            with suppress(asyncio.CancelledError):
-                await entry.committing
-            await entry.ledger.close()
-
-    def _publish(self) -> None:
-        partitions = self.partitions
-        self._intake.set_partitions(partitions)
-        self._delivery.set_partitions(tuple(partitions.values()))
-
-    def _noticed(self) -> None:
-        self._intake.regulate()
-        self._delivery.wake()
 
 
 def _watermark(topic_partition: TopicPartition, committed: int, metadata: str, start: int, end: int) -> Watermark:
@@ -248,13 +258,17 @@ def _watermark(topic_partition: TopicPartition, committed: int, metadata: str, s
         return Watermark(committed)
 
 
-async def _drain_or_lose(entry: _Assigned) -> None:
-    """Drains, unless committing ends first because the partition is lost."""
+async def _drain_or_lose(partition: Partition, owning: asyncio.Task[None]) -> None:
+    """Drains, unless the partition is lost first."""
     async with asyncio.TaskGroup() as both:
-        draining = both.create_task(entry.partition.drain())
-        await asyncio.wait({draining, entry.committing}, return_when=asyncio.FIRST_COMPLETED)
+        draining = both.create_task(partition.drain())
+        await asyncio.wait({draining, owning}, return_when=asyncio.FIRST_COMPLETED)
         draining.cancel()
 
 
-async def _fail(error: Exception) -> None:
-    raise error
+def _say_why(topic_partition: TopicPartition) -> Callable[[RetryCallState], None]:
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("partition_waits", partition=topic_partition.partition, error=str(error))
+
+    return say

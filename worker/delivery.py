@@ -13,6 +13,7 @@ import structlog
 
 from handlers.merge import patch_body
 from worker.fold import Fold, Retry, Settled
+from worker.lease import Lease
 from worker.pacing.backoff import RetryPolicy
 from worker.pacing.gate import Gate, Pass
 from worker.partition import Partition
@@ -57,6 +58,7 @@ class Delivery:
         *,
         upstream: Upstream,
         gate: Gate,
+        lease: Lease,
         turns: Turns[Partition],
         policy: RetryPolicy,
         metrics: Metrics,
@@ -67,6 +69,7 @@ class Delivery:
         """*now* is monotonic seconds, *now_ms* wall-clock milliseconds since 1970, *random* gives 0 to 1."""
         self._upstream = upstream
         self._gate = gate
+        self._lease = lease
         self._turns = turns
         self._policy = policy
         self._metrics = metrics
@@ -105,7 +108,7 @@ class Delivery:
         now = self._now()
         for partition in self._partitions:
             partition.lanes.wake(now)
-        while self._gate.admit(now):
+        while self._lease.is_valid(now) and self._gate.admit(now):
             turn = self._turns.next(self._now_ms())
             if turn is None:
                 return self._next_due(gate_due=None)
@@ -142,7 +145,7 @@ class Delivery:
         body = patch_body(answer.customer, fold.changes())
         if body is None:
             return fold.applied(answer.customer)
-        if partition.is_closing or not self._gate.may_patch(pass_):
+        if partition.is_closing or not self._gate.may_patch(pass_) or not self._lease.is_valid(self._now()):
             return Retry(0)
         answer, spent = await self._ask(Request.PATCH, self._upstream.patch(fold.customer_id, body), pass_)
         if isinstance(answer, Ok):

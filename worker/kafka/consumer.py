@@ -48,15 +48,19 @@ def leave_on_stop(consumer: AIOKafkaConsumer) -> None:
     consumer._coordinator._group_instance_id = None  # noqa: SLF001
 
 
-def watch_heartbeats(consumer: AIOKafkaConsumer, on_success: Callable[[], None]) -> None:
-    """Calls *on_success* after each heartbeat that the group's coordinator has accepted."""
+def watch_heartbeats(consumer: AIOKafkaConsumer, now: Callable[[], float], renew: Callable[[float], None]) -> None:
+    """Calls *renew* with the moment a heartbeat was sent, once the group's coordinator has accepted it.
+
+    The moment of sending, because the coordinator may have counted from then on.
+    """
     coordinator = consumer._coordinator  # noqa: SLF001
     beat: Callable[[], Awaitable[bool]] = coordinator._do_heartbeat  # noqa: SLF001
 
     async def watched() -> bool:
+        sent_at = now()
         accepted = await beat()
         if accepted:
-            on_success()
+            renew(sent_at)
         return accepted
 
     coordinator._do_heartbeat = watched  # noqa: SLF001

@@ -10,6 +10,7 @@ generation, KIP-447, so one id for the whole worker would not fence.)
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -39,6 +40,9 @@ from aiokafka.structs import OffsetAndMetadata
 
 from handlers.record import OutcomeRecord
 from worker.kafka.errors import CommitFailed, CommitUncertain, KafkaRefused, OutcomeTooLarge, PartitionLost
+
+# A producer that cannot flush (its broker is gone) is left behind: its successor's start ends its transaction.
+CLOSE_SECONDS = 3.0
 
 Publication = tuple[str, OutcomeRecord]
 """A topic and the record to publish there."""
@@ -143,7 +147,9 @@ class ExactlyOnceLedger:
         """Stops the producer, if one was started."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await producer.stop()
 
     async def _abort(self, producer: AIOKafkaProducer) -> None:
         try:
