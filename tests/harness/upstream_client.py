@@ -1,62 +1,47 @@
-"""A client of a simulated upstream in the test's own process, and of its control endpoint."""
+"""The upstream's client as tests use it: one known customer, one call, one server that follows a script."""
 
-from typing import Any
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
-import aiohttp
+import pytest
 
-from worker.demo.upstream import RW_TOKEN, SimulatedUpstream, customer_id_for
+from harness.scripted_http import Script, ScriptedServer, response, serving
+from worker.upstream.answers import Answer
+from worker.upstream.client import UpstreamClient
+from worker.upstream.token_source import TokenSource
 
-ID, OTHER = customer_id_for(0), customer_id_for(1)
-NEW = {"name": "New", "email": "new@x.test", "tags": []}
+CUSTOMER_ID = "00000000-0000-4000-8000-000000000101"
+RECORDINGS = json.loads((Path(__file__).parents[1] / "data" / "upstream-exchanges.json").read_text("utf-8"))
+CUSTOMER = json.dumps(RECORDINGS["scenarios"][0]["exchanges"][0]["response"]["body"]).encode()
+GOOD = response(200, CUSTOMER, {"Content-Type": "application/json"})
+TOKEN = "mid_secret"
+
+Call = Callable[[UpstreamClient], Awaitable[Answer]]
 
 
-class UpstreamClient:
-    """Asks one simulated upstream as somebody who may read and write."""
+def client_of(url: str, *, timeout_seconds: float = 5.0, max_concurrency: int = 4) -> UpstreamClient:
+    """A client with a fixed token."""
+    return UpstreamClient(url, TokenSource.from_value(TOKEN), timeout_seconds, max_concurrency)
 
-    def __init__(self, upstream: SimulatedUpstream, session: aiohttp.ClientSession) -> None:
-        self.upstream = upstream
-        self.session = session
-        self.port = int(upstream.url.rpartition(":")[2])
 
-    async def get(self, customer_id: str = ID, token: str = RW_TOKEN) -> aiohttp.ClientResponse:
-        """GET; the body is read."""
-        return await self._ask("GET", customer_id, token)
+def get(client: UpstreamClient) -> Awaitable[Answer]:
+    """Reads the recorded customer."""
+    return client.get(CUSTOMER_ID)
 
-    async def patch(self, customer_id: str = ID) -> aiohttp.ClientResponse:
-        """PATCH with NEW; the body is read."""
-        return await self._ask("PATCH", customer_id, RW_TOKEN, NEW)
 
-    async def control(self, **state: Any) -> None:  # noqa: ANN401 -- JSON of any shape
-        """POST /control; fails unless it is accepted."""
-        async with self.session.post("/control", json=state) as answer:
-            assert answer.status == 204, await answer.text()
+def patch(client: UpstreamClient) -> Awaitable[Answer]:
+    """Writes something to it."""
+    return client.patch(CUSTOMER_ID, {"name": "Acme", "email": "c101@lab.test", "tags": []})
 
-    async def fault(self, effect: dict[str, Any], **match: Any) -> None:  # noqa: ANN401 -- as control
-        """Puts one rule into force."""
-        await self.control(faults=[{"match": match, "effect": effect}])
 
-    async def shown(self, query: str = "") -> dict[str, Any]:
-        """GET /control."""
-        async with self.session.get(f"/control{query}") as answer:
-            shown: dict[str, Any] = await answer.json()
-            return shown
+both_methods = pytest.mark.parametrize("call", [get, patch])
 
-    async def name(self, customer_id: str = ID) -> str:
-        """The customer's name, read after every fault was ended."""
-        await self.control(faults=[])
-        name: str = (await (await self.get(customer_id)).json())["name"]
-        return name
 
-    async def is_idle(self) -> bool:
-        """Whether no request is under way."""
-        shown = await self.shown("?journal=0&customers=0")
-        return not shown["under_way"]
-
-    async def _ask(
-        self, method: str, customer_id: str, token: str, body: dict[str, Any] | None = None
-    ) -> aiohttp.ClientResponse:
-        headers = {"Authorization": f"Bearer {token}"}
-        path = f"/customers/{customer_id}"
-        async with self.session.request(method, path, headers=headers, json=body, allow_redirects=False) as answer:
-            await answer.read()
-            return answer
+async def answer_of(script: Script, call: Call, *, timeout_seconds: float = 5.0) -> tuple[Answer, ScriptedServer]:
+    """One answer from a server that follows *script*; afterwards no connection is left."""
+    async with serving(script) as server:
+        async with client_of(server.url, timeout_seconds=timeout_seconds) as client:
+            answer = await call(client)
+        await server.until(lambda: server.open_connections == 0)
+    return answer, server
