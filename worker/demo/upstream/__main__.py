@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 
 from worker.demo.upstream import NONE_TOKEN, RO_TOKEN, RW_TOKEN, SimulatedUpstream
 
@@ -25,9 +26,9 @@ example:
 """
 
 
-def main() -> int:
-    """Serves until SIGINT or SIGTERM; 0 then, 1 where the address cannot be had."""
-    return asyncio.run(_serve(_parser().parse_args()))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves until SIGINT or SIGTERM; 0 then, 1 where the address cannot be had. *arguments* None: the process's own."""
+    return asyncio.run(_serve(_parser().parse_args(arguments)))
 
 
 async def _serve(options: argparse.Namespace) -> int:

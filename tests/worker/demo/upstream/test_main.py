@@ -10,21 +10,17 @@ import aiohttp
 import pytest
 
 from worker.demo.upstream import RW_TOKEN, customer_id_for
+from worker.demo.upstream.__main__ import main
 
 COMMAND = (sys.executable, "-m", "worker.demo.upstream")
-
-
-async def started(*options: str) -> asyncio.subprocess.Process:
-    """The process with these options, its output captured."""
-    return await asyncio.create_subprocess_exec(
-        *COMMAND, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
 
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[asyncio.subprocess.Process]:
     """A process on a free port, with customers and a limit of its own; killed should the test fail."""
-    process = await started("--port", "0", "--customers", "2", "--rate-limit", "7", "--rate-window-seconds", "60")
+    options = ("--port", "0", "--customers", "2", "--rate-limit", "7", "--rate-window-seconds", "60")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*COMMAND, *options, stdout=pipe, stderr=pipe)
     yield process
     if process.returncode is None:
         process.kill()
@@ -60,40 +56,37 @@ async def test_it_says_where_it_listens_and_ends_cleanly(
     assert (upstream.returncode, output, errors) == (0, b"", b"")
 
 
-async def test_an_address_that_is_taken_is_one_clear_line() -> None:
+def test_an_address_that_is_taken_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
     """And exit code 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        process = await started("--port", str(taken.getsockname()[1]))
-        async with asyncio.timeout(30):
-            _, errors = await process.communicate()
+        assert main(["--port", str(taken.getsockname()[1])]) == 1
 
-    assert process.returncode == 1
-    assert errors.decode().startswith("cannot listen on 127.0.0.1:")
-    assert errors.count(b"\n") == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("cannot listen on 127.0.0.1:")
+    assert errors.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     "options", [("--latency", "-1"), ("--rate-limit", "many"), ("--port", "x"), ("--rate-window-seconds", "0")]
 )
-async def test_an_option_that_is_wrong_is_named(options: tuple[str, str]) -> None:
+def test_an_option_that_is_wrong_is_named(options: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     """And exit code 2."""
-    process = await started(*options)
-    async with asyncio.timeout(30):
-        _, errors = await process.communicate()
+    with pytest.raises(SystemExit) as ended:
+        main(options)
 
-    assert process.returncode == 2
-    assert f"argument {options[0]}: ".encode() in errors
+    assert ended.value.code == 2
+    assert f"argument {options[0]}: " in capsys.readouterr().err
 
 
-async def test_the_help_has_an_example() -> None:
+def test_the_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     """With the tokens and the control JSON."""
-    process = await started("--help")
-    async with asyncio.timeout(30):
-        output, _ = await process.communicate()
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
 
-    assert process.returncode == 0
-    assert b"example:" in output
-    assert RW_TOKEN.encode() in output
+    output = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "example:" in output
+    assert RW_TOKEN in output
 
 
 async def dropped(session: aiohttp.ClientSession) -> None:
