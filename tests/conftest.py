@@ -120,8 +120,13 @@ def upstream(request: pytest.FixtureRequest, tmp_path: Path, reaper: "Reaper") -
 
 
 @pytest.fixture
-def start_worker(
-    request: pytest.FixtureRequest, tmp_path: Path, reaper: "Reaper", topics: "Topics", upstream: "UpstreamProcess"
+def start_worker(  # noqa: PLR0917 -- pytest passes fixtures by name
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    reaper: "Reaper",
+    broker: "Broker",
+    topics: "Topics",
+    upstream: "UpstreamProcess",
 ) -> Iterator[Callable[..., "WorkerProcess"]]:
     """Starts a real worker of `topics` and `upstream`.
 
@@ -130,12 +135,14 @@ def start_worker(
     """
     from harness.worker_process import WorkerProcess
 
+    # the embedded mock accepts transactional offset commits without applying them
+    delivery = {} if broker.real else {"DELIVERY": "at_least_once"}
     workers: list[WorkerProcess] = []
 
     def start(**environment: str) -> WorkerProcess:
         number = len(workers) + 1
         worker = WorkerProcess(
-            environment=_inherited() | topics.environment() | upstream.environment() | environment,
+            environment=_inherited() | delivery | topics.environment() | upstream.environment() | environment,
             log=tmp_path / f"worker-{number}.log",
             reaper=reaper,
         )

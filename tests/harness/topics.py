@@ -126,12 +126,12 @@ class Topics:
         def enough() -> bool:
             return len(found) >= until if isinstance(until, int) else bool(until(found))
 
-        async with self._reader(isolation_level, self.events, self.dead_letter) as consumer:
+        async with self.reader(isolation_level, self.events, self.dead_letter) as consumer:
 
             async def read_on() -> bool:
                 if not enough():
                     for records in (await consumer.getmany(timeout_ms=100)).values():
-                        found.extend(self._outcome(record) for record in records)
+                        found.extend(self.outcome(record) for record in records)
                 return enough()
 
             what = f"{until} outcomes" if isinstance(until, int) else f"outcomes for which {until} holds"
@@ -147,13 +147,13 @@ class Topics:
         self, *, within_seconds: float = 30, isolation_level: str = "read_committed"
     ) -> list[Outcome]:
         """All outcomes up to the end that both topics have now: for tests that count after everything is settled."""
-        async with self._reader(isolation_level, self.events, self.dead_letter) as consumer:
+        async with self.reader(isolation_level, self.events, self.dead_letter) as consumer:
             found: list[Outcome] = []
             ends = await consumer.end_offsets(list(consumer.assignment()))
 
             async def read_to_the_end() -> bool:
                 for records in (await consumer.getmany(timeout_ms=100)).values():
-                    found.extend(self._outcome(record) for record in records)
+                    found.extend(self.outcome(record) for record in records)
                 return all([await consumer.position(partition) >= end for partition, end in ends.items()])
 
             await eventually(read_to_the_end, within_seconds=within_seconds, what=f"outcomes up to {ends}")
@@ -164,14 +164,12 @@ class Topics:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
         await admin.start()
         try:
-            offsets = await admin.list_consumer_group_offsets(self.group_id)
+            # the embedded mock cannot be asked for all partitions at once
+            partitions = [TopicPartition(self.commands, partition) for partition in range(self.partitions)]
+            offsets = await admin.list_consumer_group_offsets(self.group_id, partitions=partitions)
         finally:
             await admin.close()
-        return {
-            partition.partition: offset.offset
-            for partition, offset in offsets.items()
-            if partition.topic == self.commands and offset.offset >= 0
-        }
+        return {partition.partition: offset.offset for partition, offset in offsets.items() if offset.offset >= 0}
 
     async def await_committed(self, records: int, *, within_seconds: float = 30) -> None:
         """Returns when the committed offsets add up to *records*: everything published is settled.
@@ -185,7 +183,7 @@ class Topics:
         await eventually(all_committed, within_seconds=within_seconds, what=f"{records} records committed")
 
     @asynccontextmanager
-    async def _reader(self, isolation_level: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+    async def reader(self, isolation_level: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
         async with AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap_servers,
             isolation_level=isolation_level,
@@ -197,7 +195,8 @@ class Topics:
             await consumer.seek_to_beginning(*partitions)
             yield consumer
 
-    def _outcome(self, record: ConsumerRecord[bytes, bytes]) -> Outcome:
+    def outcome(self, record: ConsumerRecord[bytes, bytes]) -> Outcome:
+        """*record* of the events or the dead-letter topic."""
         return Outcome(
             topic=record.topic,
             partition=record.partition,
