@@ -27,7 +27,7 @@ example:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGINT or SIGTERM; 0 then, 1 where the address cannot be had. *arguments* None: the process's own."""
+    """Serves until SIGINT or SIGTERM; 0 then, 1 where the address cannot be had. *arguments* as ``sys.argv[1:]``."""
     return asyncio.run(_serve(_parser().parse_args(arguments)))
 
 

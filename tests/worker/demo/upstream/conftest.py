@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from harness.upstream_client import UpstreamClient
+from harness.upstream_driver import UpstreamDriver
 from worker.demo.upstream import SimulatedUpstream
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[UpstreamClient]:
+async def client() -> AsyncIterator[UpstreamDriver]:
     """A client of an upstream with ten generated customers and no limit."""
     async with (
         SimulatedUpstream(rate_limit=None, customers=10) as upstream,
-        aiohttp.ClientSession(upstream.url) as session,
+        aiohttp.ClientSession(upstream.url, timeout=aiohttp.ClientTimeout(total=20)) as session,
     ):
-        yield UpstreamClient(upstream, session)
+        yield UpstreamDriver(upstream, session)

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from harness.upstream_client import ID, NEW, OTHER, UpstreamClient
+from harness.upstream_driver import ID, NEW, OTHER, UpstreamDriver
 from worker.demo.upstream import RW_TOKEN, ControlRefused
 
 
-async def test_control_replaces_what_it_names_and_nothing_else(client: UpstreamClient) -> None:
+async def test_control_replaces_what_it_names_and_nothing_else(client: UpstreamDriver) -> None:
     """Customers in the form of the recordings; what they lack is empty."""
     await client.control(rate_limit=5)
     await client.control(customers=[{"id": ID, "name": "Given", "email": "g@x.test", "future": 1}])
@@ -57,7 +57,7 @@ async def test_control_replaces_what_it_names_and_nothing_else(client: UpstreamC
     ],
 )
 async def test_control_that_is_wrong_is_refused_and_changes_nothing(
-    client: UpstreamClient, control: str, problem: str
+    client: UpstreamDriver, control: str, problem: str
 ) -> None:
     """With 400 and every problem, by its path."""
     async with client.session.post("/control", data=control) as answer:
@@ -69,7 +69,7 @@ async def test_control_that_is_wrong_is_refused_and_changes_nothing(
     assert await client.name() == "Customer 0"
 
 
-async def test_all_problems_of_a_control_are_told_at_once(client: UpstreamClient) -> None:
+async def test_all_problems_of_a_control_are_told_at_once(client: UpstreamDriver) -> None:
     """And what is right beside them does not happen either."""
     with pytest.raises(ControlRefused) as refused_control:
         client.upstream.control({"customers": [], "rate_limit": "x", "latency_seconds": -1, "unheard": 1})
@@ -79,20 +79,20 @@ async def test_all_problems_of_a_control_are_told_at_once(client: UpstreamClient
 
 
 @pytest.mark.parametrize("query", ["?since=x", "?since=-1", "?limit=", "?until=1"])
-async def test_a_view_that_does_not_exist_is_refused(client: UpstreamClient, query: str) -> None:
+async def test_a_view_that_does_not_exist_is_refused(client: UpstreamDriver, query: str) -> None:
     """By its name."""
     async with client.session.get(f"/control{query}") as answer:
         assert answer.status == 400
         assert (await answer.json())["problems"][0].startswith(query[1:].partition("=")[0])
 
 
-async def test_other_ways_to_control_are_refused(client: UpstreamClient) -> None:
+async def test_other_ways_to_control_are_refused(client: UpstreamDriver) -> None:
     """There are GET and POST."""
     async with client.session.delete("/control") as answer:
         assert answer.status == 405
 
 
-async def test_the_journal_tells_the_requests_in_order(client: UpstreamClient) -> None:
+async def test_the_journal_tells_the_requests_in_order(client: UpstreamDriver) -> None:
     """Customers, moments, bodies and what became of each; no credentials."""
     await client.get()
     await client.patch()
@@ -120,7 +120,7 @@ async def test_the_journal_tells_the_requests_in_order(client: UpstreamClient) -
     assert {"journal", "customers"}.isdisjoint(await client.shown("?journal=0&customers=0"))
 
 
-async def test_two_requests_of_one_customer_at_a_time_are_told(client: UpstreamClient) -> None:
+async def test_two_requests_of_one_customer_at_a_time_are_told(client: UpstreamDriver) -> None:
     """The sign that a worker broke its promise."""
     await client.control(latency_seconds=0.05)
 

@@ -8,12 +8,12 @@ import aiohttp
 import pytest
 
 from harness.polling import eventually
-from harness.upstream_client import ID, NEW, OTHER, UpstreamClient
+from harness.upstream_driver import ID, NEW, OTHER, UpstreamDriver
 from worker.demo.upstream import RW_TOKEN
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504, 599])
-async def test_a_status_fault_answers_instead_of_the_service(client: UpstreamClient, status: int) -> None:
+async def test_a_status_fault_answers_instead_of_the_service(client: UpstreamDriver, status: int) -> None:
     """Nothing is applied."""
     await client.fault({"kind": "status", "status": status})
 
@@ -30,7 +30,7 @@ async def test_a_status_fault_answers_instead_of_the_service(client: UpstreamCli
         {"kind": "wrong_content"},
     ],
 )
-async def test_apply_then_fail(client: UpstreamClient, effect: dict[str, Any]) -> None:
+async def test_apply_then_fail(client: UpstreamDriver, effect: dict[str, Any]) -> None:
     """The write has happened although the answer does not say so; the journal does."""
     await client.fault(effect, method="PATCH")
     await client.patch()
@@ -42,7 +42,7 @@ async def test_apply_then_fail(client: UpstreamClient, effect: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("apply", [False, True])
-async def test_a_reset_ends_the_connection_without_an_answer(client: UpstreamClient, apply: bool) -> None:
+async def test_a_reset_ends_the_connection_without_an_answer(client: UpstreamDriver, apply: bool) -> None:
     """A TCP RST, before or after the write."""
     await client.fault({"kind": "reset", "apply": apply})
 
@@ -61,7 +61,7 @@ async def test_a_reset_ends_the_connection_without_an_answer(client: UpstreamCli
 
 
 @pytest.mark.parametrize("apply", [False, True])
-async def test_a_hanging_request_lasts_until_its_client_hangs_up(client: UpstreamClient, apply: bool) -> None:
+async def test_a_hanging_request_lasts_until_its_client_hangs_up(client: UpstreamDriver, apply: bool) -> None:
     """Then it is no longer under way."""
     await client.fault({"kind": "hang", "apply": apply})
 
@@ -76,7 +76,7 @@ async def test_a_hanging_request_lasts_until_its_client_hangs_up(client: Upstrea
     assert await client.name() == ("New" if apply else "Customer 0")
 
 
-async def test_a_truncated_answer_promises_more_than_it_brings(client: UpstreamClient) -> None:
+async def test_a_truncated_answer_promises_more_than_it_brings(client: UpstreamDriver) -> None:
     """The request was carried out."""
     await client.fault({"kind": "truncate"}, method="PATCH")
 
@@ -86,7 +86,7 @@ async def test_a_truncated_answer_promises_more_than_it_brings(client: UpstreamC
     assert await client.name() == "New"
 
 
-async def test_wrong_content_is_no_customer(client: UpstreamClient) -> None:
+async def test_wrong_content_is_no_customer(client: UpstreamDriver) -> None:
     """JSON or a text of one's own."""
     await client.fault({"kind": "wrong_content"})
     answer = await client.get()
@@ -97,7 +97,7 @@ async def test_wrong_content_is_no_customer(client: UpstreamClient) -> None:
     assert (answer.status, answer.content_type, await answer.text()) == (200, "text/html", "<html>")
 
 
-async def test_a_slow_answer_is_late_and_then_true(client: UpstreamClient) -> None:
+async def test_a_slow_answer_is_late_and_then_true(client: UpstreamDriver) -> None:
     """Slow rules and the latency of everything add up; the write is not late."""
     slow = {"effect": {"kind": "slow", "seconds": 0.02, "jitter_seconds": 0.01}}
     await client.control(latency_seconds=0.03, faults=[slow, slow])
@@ -112,7 +112,7 @@ async def test_a_slow_answer_is_late_and_then_true(client: UpstreamClient) -> No
     assert entry["fault"] is None
 
 
-async def test_a_slow_rule_lets_the_next_one_decide(client: UpstreamClient) -> None:
+async def test_a_slow_rule_lets_the_next_one_decide(client: UpstreamDriver) -> None:
     """Late, and then a failure."""
     await client.control(
         faults=[{"effect": {"kind": "slow", "seconds": 0.02}}, {"effect": {"kind": "status", "status": 503}}]
@@ -123,7 +123,7 @@ async def test_a_slow_rule_lets_the_next_one_decide(client: UpstreamClient) -> N
     assert float(str(entry["ended"])) - float(str(entry["started"])) >= 0.02
 
 
-async def test_a_429_and_a_redirect_carry_their_headers(client: UpstreamClient) -> None:
+async def test_a_429_and_a_redirect_carry_their_headers(client: UpstreamDriver) -> None:
     """Retry-After only where it is named: a client must get along without."""
     await client.control(rate_limit=1000)
     await client.fault({"kind": "status", "status": 429, "retry_after": 7})
@@ -152,7 +152,7 @@ async def test_a_429_and_a_redirect_carry_their_headers(client: UpstreamClient) 
         pytest.param({"probability": 0.5, "seed": 7}, "xx.x.xx.", id="by chance, the same each time"),
     ],
 )
-async def test_a_rule_hits_what_it_matches(client: UpstreamClient, match: dict[str, Any], expected: str) -> None:
+async def test_a_rule_hits_what_it_matches(client: UpstreamDriver, match: dict[str, Any], expected: str) -> None:
     """Eight requests: GET and PATCH of two customers, twice; x marks a hit."""
     await client.fault({"kind": "status", "status": 503}, **match)
 
@@ -166,7 +166,7 @@ async def test_a_rule_hits_what_it_matches(client: UpstreamClient, match: dict[s
     assert rule["hit"] == expected.count("x")
 
 
-async def test_what_the_service_itself_answers_counts_and_what_is_before_it_does_not(client: UpstreamClient) -> None:
+async def test_what_the_service_itself_answers_counts_and_what_is_before_it_does_not(client: UpstreamDriver) -> None:
     """500, 404 and 403 carry the figures; 401, 3xx and a proxy's 502 to 504 do not."""
     await client.control(rate_limit=1000)
     remaining = []

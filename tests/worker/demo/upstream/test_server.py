@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 
 from harness.polling import eventually
-from harness.upstream_client import ID, NEW, UpstreamClient
+from harness.upstream_driver import ID, NEW, UpstreamDriver
 from worker.demo.upstream import RO_TOKEN, RW_TOKEN, SimulatedUpstream
 
 
-async def test_the_window_is_the_users_over_all_tokens(client: UpstreamClient) -> None:
+async def test_the_window_is_the_users_over_all_tokens(client: UpstreamDriver) -> None:
     """Two tokens of one user share it; another user has his own."""
     scopes = ["customers.read"]
     await client.control(
@@ -27,12 +27,12 @@ async def test_the_window_is_the_users_over_all_tokens(client: UpstreamClient) -
     assert statuses == [200, 200, 429, 429, 200, 401]
 
 
-async def test_without_a_limit_there_are_no_figures(client: UpstreamClient) -> None:
+async def test_without_a_limit_there_are_no_figures(client: UpstreamDriver) -> None:
     """A worker that sees none is not held back."""
     assert not [name for name in (await client.get()).headers if name.lower().startswith("ratelimit")]
 
 
-async def test_a_restart_drops_connections_and_counters_and_keeps_customers(client: UpstreamClient) -> None:
+async def test_a_restart_drops_connections_and_counters_and_keeps_customers(client: UpstreamDriver) -> None:
     """Requests in flight end without an answer; what they wrote stays."""
     await client.control(rate_limit=2)
     await client.get()
@@ -53,7 +53,7 @@ async def test_a_restart_drops_connections_and_counters_and_keeps_customers(clie
     assert (await answer.json())["name"] == "New"
 
 
-async def test_a_stopped_upstream_refuses_connections_until_it_is_started(client: UpstreamClient) -> None:
+async def test_a_stopped_upstream_refuses_connections_until_it_is_started(client: UpstreamDriver) -> None:
     """On the same port."""
     await client.patch()
     await client.upstream.stop()
@@ -78,7 +78,7 @@ async def test_an_idle_connection_is_closed_unannounced() -> None:
     assert b"keep-alive" not in answer.lower()
 
 
-async def test_header_names_come_in_two_spellings(client: UpstreamClient) -> None:
+async def test_header_names_come_in_two_spellings(client: UpstreamDriver) -> None:
     """In lower case where the service throws its answer, which a client must not notice."""
     await client.control(rate_limit=10)
 
@@ -89,7 +89,7 @@ async def test_header_names_come_in_two_spellings(client: UpstreamClient) -> Non
     assert b"ratelimit-remaining" in dict(thrown.raw_headers)
 
 
-async def test_a_note_of_many_megabytes_is_taken(client: UpstreamClient) -> None:
+async def test_a_note_of_many_megabytes_is_taken(client: UpstreamDriver) -> None:
     """No limit was met."""
     headers = {"Authorization": f"Bearer {RW_TOKEN}"}
     headers |= {"Content-Type": "application/json"}
