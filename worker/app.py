@@ -20,6 +20,7 @@ from handlers.event import EventFormat
 from handlers.record import CommandRecord
 from worker.assignment import Assignment
 from worker.back_pressure import BackPressure
+from worker.deduplication import DeduplicationWindow
 from worker.delivery import Delivery
 from worker.intake import Intake
 from worker.kafka.cluster import Cluster
@@ -124,12 +125,14 @@ class Worker:
             consumer=self._consumer,
             make_ledger=self._cluster.ledger,
             make_partition=self._make_partition,
+            read_back=self._cluster.read_back,
             offsets=self._cluster.offsets,
             intake=self._intake,
             delivery=self._delivery,
             lease=self._lease,
             metrics=self._metrics,
             commit_interval_seconds=settings.commit_interval_ms / 1000,
+            deduplication_window=settings.deduplication_window,
             drain_seconds=min(settings.upstream_timeout_seconds + 1, REBALANCE_TIMEOUT_MS / 2000),
             now=time.monotonic,
         )
@@ -260,11 +263,14 @@ class Worker:
             random=random.random,
         )
 
-    def _make_partition(self, topic_partition: TopicPartition, watermark: Watermark) -> Partition:
+    def _make_partition(
+        self, topic_partition: TopicPartition, watermark: Watermark, window: DeduplicationWindow, fold_below: int
+    ) -> Partition:
         return Partition(
             topic_partition,
             watermark=watermark,
-            lanes=Lanes(coalesce=self._settings.coalesce),
+            lanes=Lanes(coalesce=self._settings.coalesce, fold_below=fold_below),
+            window=window,
             outlets=self._outlets,
             metrics=self._metrics,
             is_misplaced=self._is_misplaced,

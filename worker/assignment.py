@@ -10,21 +10,24 @@ in those ends the process.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
+from handlers.record import CommandRecord
 from worker import progress
 from worker.commit import Committer
+from worker.deduplication import DeduplicationWindow, identity_in
 from worker.delivery import Delivery
 from worker.intake import Intake
-from worker.kafka.consumer import OffsetReader, is_expelled, watch_heartbeats
+from worker.kafka.consumer import OffsetReader, has_handled, is_expelled, watch_heartbeats
 from worker.kafka.errors import CommitFailed, CommitUncertain, PartitionLost
 from worker.kafka.ledger import Ledger
 from worker.lease import Lease
 from worker.partition import Partition
+from worker.progress import Progress, ProgressUnreadable
 from worker.telemetry.metrics import Metrics
 from worker.watermark import Watermark
 
@@ -33,6 +36,8 @@ log = structlog.get_logger(__name__)
 # A partition whose producer was fenced while the group still assigns it here is built anew after so long.
 FENCED_PAUSE_SECONDS = 0.5
 LONGEST_FENCED_PAUSE_SECONDS = 10.0
+# How often to look whether everything that a predecessor may have acted on is read.
+READ_FIRST_SECONDS = 0.01
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
@@ -43,26 +48,33 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         *,
         consumer: Callable[[], AIOKafkaConsumer | None],
         make_ledger: Callable[[TopicPartition], Ledger],
-        make_partition: Callable[[TopicPartition, Watermark], Partition],
+        make_partition: Callable[[TopicPartition, Watermark, DeduplicationWindow, int], Partition],
+        read_back: Callable[[TopicPartition, int, int], AsyncIterator[CommandRecord]],
         offsets: Callable[[], OffsetReader],
         intake: Intake,
         delivery: Delivery,
         lease: Lease,
         metrics: Metrics,
         commit_interval_seconds: float,
+        deduplication_window: int,
         drain_seconds: float,
         now: Callable[[], float],
     ) -> None:
-        """*drain_seconds*: how long a revocation waits for what is under way, in all."""
+        """*make_partition* takes the offset below which a predecessor may have acted as its last argument.
+
+        *deduplication_window* in offsets; *drain_seconds*: how long a revocation waits for what is under way, in all.
+        """
         self._consumer = consumer
         self._make_ledger = make_ledger
         self._make_partition = make_partition
+        self._read_back = read_back
         self._offsets = offsets
         self._intake = intake
         self._delivery = delivery
         self._lease = lease
         self._metrics = metrics
         self._commit_interval_seconds = commit_interval_seconds
+        self._deduplication_window = deduplication_window
         self._drain_seconds = drain_seconds
         self._now = now
         self._tasks: asyncio.TaskGroup | None = None
@@ -127,8 +139,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             ledger = self._make_ledger(topic_partition)
             try:
                 await self._own_until_lost(topic_partition, ledger)
-            except PartitionLost as lost:
-                log.warning("partition_fenced", partition=topic_partition.partition, error=str(lost))
+            except* PartitionLost as lost:
+                log.warning("partition_fenced", partition=topic_partition.partition, error=str(lost.exceptions[0]))
                 self._leave(topic_partition)
             finally:
                 await ledger.close()
@@ -140,14 +152,23 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
 
     async def _own_until_lost(self, topic_partition: TopicPartition, ledger: Ledger) -> None:
         consumer = self._member()
-        partition = await self._build(consumer, topic_partition, ledger)
+        partition, read_first = await self._build(consumer, topic_partition, ledger)
         # No await between the two: what is read must find its partition.
         consumer.resume(topic_partition)
         self._partitions[topic_partition] = partition
         self._publish()
-        await partition.committer.run()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(partition.committer.run())
+            partition.committer.move_horizon()
+            while not await has_handled(consumer, topic_partition, read_first):  # noqa: ASYNC110  # aiokafka tells nobody
+                await asyncio.sleep(READ_FIRST_SECONDS)
+            partition.open()
+            self._noticed()
 
-    async def _build(self, consumer: AIOKafkaConsumer, topic_partition: TopicPartition, ledger: Ledger) -> Partition:
+    async def _build(
+        self, consumer: AIOKafkaConsumer, topic_partition: TopicPartition, ledger: Ledger
+    ) -> tuple[Partition, int]:
+        """The partition where its predecessor left it, and the offset up to which it must read before it acts."""
         offsets = self._offsets()
         repeat = AsyncRetrying(
             retry=retry_if_exception_type((CommitFailed, CommitUncertain)),
@@ -160,9 +181,15 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         committed, metadata = await repeat(offsets.committed, topic_partition)
         start = (await consumer.beginning_offsets([topic_partition]))[topic_partition]
         end = (await consumer.end_offsets([topic_partition]))[topic_partition]
-        watermark = _watermark(topic_partition, committed, metadata, start, end)
-        consumer.seek(topic_partition, watermark.committable)
-        partition = self._make_partition(topic_partition, watermark)
+        committable, found = _starting_point(topic_partition, committed, metadata, start, end)
+        watermark = Watermark(committable, found.completed_beyond)
+        window = DeduplicationWindow(window=self._deduplication_window)
+        first = max(start, committable - self._deduplication_window)
+        if first < committable:
+            async for record in self._read_back(topic_partition, first, committable):
+                window.judge(identity_in(record), record)
+        consumer.seek(topic_partition, committable)
+        partition = self._make_partition(topic_partition, watermark, window, committable + found.horizon)
         partition.attach(
             Committer(
                 ledger,
@@ -170,11 +197,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 partition=topic_partition.partition,
                 interval_seconds=self._commit_interval_seconds,
                 expects_company=lambda: partition.in_flight > 1,
+                wanted_horizon=partition.wanted_horizon,
                 read_progress=lambda: offsets.committed(topic_partition),
             )
         )
         partition.on_committed = self._noticed
-        return partition
+        return partition, min(committable + found.horizon, end)
 
     async def _drain(self, deadline_seconds: float) -> bool:
         try:
@@ -228,10 +256,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         return self._tasks
 
 
-def _watermark(topic_partition: TopicPartition, committed: int, metadata: str, start: int, end: int) -> Watermark:
+def _starting_point(
+    topic_partition: TopicPartition, committed: int, metadata: str, start: int, end: int
+) -> tuple[int, Progress]:
     """Where the partition goes on; *start* is the log's first offset, *end* the one that its next record gets."""
     if committed < 0:
-        return Watermark(start)
+        return start, Progress(0, 0)
     if committed < start:
         log.error(
             "commands_lost_to_retention",
@@ -241,7 +271,7 @@ def _watermark(topic_partition: TopicPartition, committed: int, metadata: str, s
             missing_offsets=start - committed,
             advice="the topic's retention overtook the worker: commands in this gap were deleted unread",
         )
-        return Watermark(start)
+        return start, Progress(0, 0)
     if committed > end:
         log.error(
             "committed_beyond_end",
@@ -250,12 +280,12 @@ def _watermark(topic_partition: TopicPartition, committed: int, metadata: str, s
             end=end,
             advice="the topic was probably recreated: starting from its first record",
         )
-        return Watermark(start)
+        return start, Progress(0, 0)
     try:
-        return Watermark(committed, progress.decode(metadata))
-    except progress.ProgressUnreadable as error:
+        return committed, progress.decode(metadata)
+    except ProgressUnreadable as error:
         log.warning("progress_unreadable", partition=topic_partition.partition, error=str(error))
-        return Watermark(committed)
+        return committed, Progress(0, 0)
 
 
 async def _drain_or_lose(partition: Partition, owning: asyncio.Task[None]) -> None:

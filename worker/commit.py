@@ -1,22 +1,28 @@
-"""Outcomes become public: one partition's decisions, gathered and committed together with the offset they settle.
+"""Outcomes become public: one partition's settlements, gathered and committed together with the offset they settle.
 
-Decisions arrive in any order and are published in the order of their arrival, so each customer's outcomes keep their
-order. A commit holds everything that is ready. One that fails for a passing reason is repeated whole, with the same
-bytes; nothing is ever published without its offset or an offset without its outcomes.
+A commit holds everything that is ready. Settlements of one customer keep their order; between customers there is
+none. A commit that fails for a passing reason is repeated whole, with the same bytes: nothing is ever published
+without its offset, or an offset without its outcomes.
+
+A commit also says how far the worker may act before its next one, the *horizon*: nothing at or beyond it has been
+sent upstream. A successor reads up to there before it sends anything, so that what it sends contains at least what
+was sent before, and no customer moves back in time.
+
+Kafka bounds the text of a commit. Settlements whose place would not fit into it wait until those before them are
+settled; they are done, and only not public yet.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_never, wait_exponential_jitter
 
-from handlers.record import OutcomeRecord
 from worker import progress
 from worker.kafka.errors import CommitFailed, CommitUncertain, OutcomeTooLarge
 from worker.kafka.ledger import Ledger, Publication
+from worker.progress import Progress
 from worker.watermark import Watermark
 
 log = structlog.get_logger(__name__)
@@ -27,20 +33,29 @@ LARGEST_COMMIT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """One command's outcome, ready to be published: its *offset*, where to publish, and what if that is too large."""
+    """One command is settled: its *offset*, what is published for it, and what *instead* if that is too large.
+
+    A repeated copy of a command is settled without a publication.
+    """
 
     offset: int
-    topic: str
-    record: OutcomeRecord
-    instead: Callable[[str], Publication] | None
+    publication: Publication | None
+    instead: Callable[[str], Publication] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """Settlements that belong together, in order; *committed* is called when all are in Kafka."""
 
     settlements: Sequence[Settlement]
     committed: Callable[[], None]
+    open: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.open = len(self.settlements)
+
+
+Pending = tuple[Settlement, Decision]
 
 
 class Committer:
@@ -54,19 +69,24 @@ class Committer:
         partition: int,
         interval_seconds: float,
         expects_company: Callable[[], bool],
+        wanted_horizon: Callable[[], int],
         read_progress: Callable[[], Awaitable[tuple[int, str]]],
     ) -> None:
         """Waits at most *interval_seconds* for company, and only while *expects_company* says that some is near.
 
-        *read_progress* asks Kafka for the committed offset and its metadata, after a commit of unknown fate.
+        *wanted_horizon* is the offset below which the partition would like to act; *read_progress* asks Kafka for
+        the committed offset and its metadata, after a commit of unknown fate.
         """
         self._ledger = ledger
         self._watermark = watermark
         self._partition = partition
         self._interval_seconds = interval_seconds
         self._expects_company = expects_company
+        self._wanted_horizon = wanted_horizon
         self._read_progress = read_progress
-        self._decisions: deque[Decision] = deque()
+        self._pending: list[Pending] = []
+        self._horizon = watermark.committable
+        self._horizon_is_due = False
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,9 +99,20 @@ class Committer:
         )
         self.commits = 0
 
+    @property
+    def horizon(self) -> int:
+        """The committed horizon: commands at or beyond this offset must not be sent upstream yet."""
+        return self._horizon
+
     def submit(self, decision: Decision) -> None:
         """Takes a decision; it is committed by `run`."""
-        self._decisions.append(decision)
+        self._pending.extend((settlement, decision) for settlement in decision.settlements)
+        self._idle.clear()
+        self._ready.set()
+
+    def move_horizon(self) -> None:
+        """Commits the wanted horizon soon, also when there is nothing else to commit."""
+        self._horizon_is_due = True
         self._idle.clear()
         self._ready.set()
 
@@ -102,22 +133,43 @@ class Committer:
             await self._ready.wait()
             if self._interval_seconds and self._expects_company():
                 await asyncio.sleep(self._interval_seconds)
-            decisions = self._next_decisions()
-            settlements = [settlement for decision in decisions for settlement in decision.settlements]
-            await self._commit(settlements)
-            for decision in decisions:
-                decision.committed()
-            if not self._decisions:
-                self._ready.clear()
+            self._ready.clear()
+            pending = self._next_pending()
+            if pending or self._horizon_is_due:
+                self._horizon_is_due = False
+                await self._commit([settlement for settlement, _ in pending])
+                self._report(pending)
+            if not self._pending and not self._ready.is_set():
                 self._idle.set()
 
-    def _next_decisions(self) -> list[Decision]:
-        taken: list[Decision] = []
-        size = 0
-        while self._decisions and (not taken or size + len(self._decisions[0].settlements) <= LARGEST_COMMIT):
-            taken.append(self._decisions.popleft())
-            size += len(taken[-1].settlements)
-        return taken
+    def _next_pending(self) -> list[Pending]:
+        """What goes into the next commit: what came first, as much as the commit's text has room for."""
+        chosen = self._pending[:LARGEST_COMMIT]
+        if not self._fits(chosen):
+            self._pending.sort(key=_offset)
+            chosen = self._pending[:LARGEST_COMMIT]
+            while chosen and not self._fits(chosen):
+                chosen = chosen[: len(chosen) // 2]
+        del self._pending[: len(chosen)]
+        if chosen and self._pending:
+            self._ready.set()
+        return chosen
+
+    def _fits(self, pending: Sequence[Pending]) -> bool:
+        offsets = [settlement.offset for settlement, _ in pending]
+        return len(self._metadata(offsets)[1]) <= progress.METADATA_LIMIT
+
+    def _metadata(self, offsets: Sequence[int]) -> tuple[int, str, int]:
+        """The offset to commit once *offsets* are settled, the metadata beside it, and the horizon in it."""
+        committable, completed_beyond = self._watermark.after(offsets)
+        horizon = max(self._horizon, self._wanted_horizon())
+        return committable, progress.encode(Progress(completed_beyond, max(horizon - committable, 0))), horizon
+
+    def _report(self, pending: Sequence[Pending]) -> None:
+        for _, decision in pending:
+            decision.open -= 1
+            if decision.open == 0:
+                decision.committed()
 
     async def _commit(self, settlements: Sequence[Settlement]) -> None:
         """Commits all, in halves where Kafka finds one of them too large, until the large one stands alone."""
@@ -133,11 +185,12 @@ class Committer:
 
     async def _write(self, settlements: Sequence[Settlement]) -> None:
         offsets = [settlement.offset for settlement in settlements]
-        committable, completed_beyond = self._watermark.after(offsets)
-        publications = [(settlement.topic, settlement.record) for settlement in settlements]
-        await self._repeat(self._write_once, publications, committable, progress.encode(completed_beyond))
+        committable, metadata, horizon = self._metadata(offsets)
+        publications = [settlement.publication for settlement in settlements if settlement.publication is not None]
+        await self._repeat(self._write_once, publications, committable, metadata)
         for offset in offsets:
             self._watermark.complete(offset)
+        self._horizon = horizon
         self.commits += 1
 
     async def _write_once(self, publications: Sequence[Publication], offset: int, metadata: str) -> None:
@@ -159,8 +212,11 @@ class Committer:
         log.warning("commit_repeated", partition=self._partition, attempt=state.attempt_number, error=str(error))
 
 
+def _offset(pending: Pending) -> int:
+    return pending[0].offset
+
+
 def _smaller(settlement: Settlement, error: OutcomeTooLarge) -> Settlement:
     if settlement.instead is None:
         raise error
-    topic, record = settlement.instead(str(error))
-    return replace(settlement, topic=topic, record=record, instead=None)
+    return replace(settlement, publication=settlement.instead(str(error)), instead=None)

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from handlers.record import CommandRecord
 from worker.back_pressure import BackPressure
 from worker.delivery import Delivery
+from worker.kafka.log import command_record
 from worker.pacing.gate import Gate
 from worker.partition import Partition
 from worker.telemetry.metrics import Metrics
@@ -47,17 +48,7 @@ class Intake:
             return
         batches: dict[TopicPartition, list[CommandRecord]] = {}
         for record in records:
-            batches.setdefault(TopicPartition(record.topic, record.partition), []).append(
-                CommandRecord(
-                    topic=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                    timestamp_ms=record.timestamp,
-                    key=record.key,
-                    value=record.value,
-                    headers=tuple(record.headers),
-                )
-            )
+            batches.setdefault(TopicPartition(record.topic, record.partition), []).append(command_record(record))
         for topic_partition, batch in batches.items():
             partition = self._partitions.get(topic_partition)
             if partition is None or partition.is_closing or topic_partition not in consumer.assignment():
@@ -80,7 +71,11 @@ class Intake:
             tp: partition for tp, partition in self._partitions.items() if tp in assigned and not partition.is_closing
         }
         paused = frozenset(tp.partition for tp in consumer.paused())
-        held = {tp.partition: partition.held_bytes for tp, partition in open_partitions.items()}
+        # What a predecessor may have acted on is read whatever it takes: it read it within the same bounds.
+        held = {
+            tp.partition: 0 if partition.is_reading_back else partition.held_bytes
+            for tp, partition in open_partitions.items()
+        }
         wanted = self._back_pressure.paused(held, paused, upstream_is_asked=self._gate.is_open)
         for topic_partition in open_partitions:
             number = topic_partition.partition

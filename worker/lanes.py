@@ -8,6 +8,8 @@ never moves a customer back in time.
 Ready lanes take turns in the order in which they became ready, so a customer with many commands waits like one with
 a single one. A lane has the priority of its most urgent command.
 
+Lanes whose next command lies beyond what the worker may act on (`allow`) are set aside until it may.
+
 Pure: `now` is monotonic seconds.
 """
 
@@ -15,7 +17,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum, auto
-from itertools import count, islice
+from itertools import count
 
 from handlers.command import Command, Priority
 from worker.fold import Fold
@@ -57,12 +59,16 @@ class Lane:
 class Lanes:
     """All lanes of one partition. Each customer is in at most one state, and has at most one fold."""
 
-    def __init__(self, *, coalesce: bool) -> None:
+    def __init__(self, *, coalesce: bool, fold_below: int = 0) -> None:
+        """Commands at offsets below *fold_below* are always folded: a predecessor may have sent them together."""
         self._coalesce = coalesce
+        self._fold_below = fold_below
         self._lanes: dict[str, Lane] = {}
         self._ready: dict[Priority, deque[tuple[Lane, int]]] = {priority: deque() for priority in Priority}
         self._ready_count = dict.fromkeys(Priority, 0)
         self._backing_off: list[tuple[float, int, Lane]] = []
+        self._beyond: list[tuple[int, int, Lane]] = []
+        self._allowed_below = 0
         self._tickets = count(1)
         self._states = dict.fromkeys(LaneState, 0)
 
@@ -75,20 +81,34 @@ class Lanes:
         lane.waiting.append(command)
         if command.priority is Priority.LIVE:
             lane.live_waiting += 1
-        if lane.state is LaneState.READY and lane.queued_as is not lane.priority:
+        is_parked = lane.state is LaneState.READY and lane.queued_as is None and len(lane.waiting) > 1
+        if lane.state is LaneState.READY and lane.queued_as is not lane.priority and not is_parked:
             self._enqueue(lane)
 
     def has_ready(self, priority: Priority) -> bool:
-        """Whether a lane of this priority could take its turn now."""
+        """Whether a lane of this priority waits for its turn."""
         return self._ready_count[priority] > 0
+
+    def allow(self, below: int) -> None:
+        """Lanes whose next command lies at an offset below *below*, and no others, may take their turns from now on."""
+        self._allowed_below = below
+        while self._beyond and self._beyond[0][0] < below:
+            _, _, lane = heapq.heappop(self._beyond)
+            if lane.state is LaneState.READY and lane.queued_as is None:
+                self._enqueue(lane)
 
     def take(self, priority: Priority, now_ms: int) -> Fold | None:
         """The next lane's fold, or None; *now_ms* (milliseconds since 1970) is for commands that have expired."""
         queue = self._ready[priority]
         while queue:
             lane, ticket = queue.popleft()
-            if lane.ticket == ticket:
+            if lane.ticket != ticket:
+                continue
+            first = lane.waiting[0].record.offset if lane.fold is None else 0
+            if first < self._allowed_below:
                 return self._take(lane, now_ms)
+            self._dequeue(lane)
+            heapq.heappush(self._beyond, (first, next(self._tickets), lane))
         return None
 
     def retry(self, fold: Fold, *, due: float, now: float) -> None:
@@ -149,17 +169,27 @@ class Lanes:
     def _take(self, lane: Lane, now_ms: int) -> Fold:
         self._dequeue(lane)
         if lane.fold is None:
-            alone = lane.is_suspect or not self._coalesce
-            size = 1 if alone else min(len(lane.waiting), LARGEST_FOLD)
+            commands = self._next_commands(lane)
             lane.is_suspect = False
-            commands = list(islice(lane.waiting, size))
-            for _ in range(size):
+            for _ in commands:
                 lane.waiting.popleft()
             lane.live_waiting -= sum(command.priority is Priority.LIVE for command in commands)
             lane.fold = Fold(commands)
             lane.fold.expire(now_ms)
         self._move(lane, LaneState.TAKEN)
         return lane.fold
+
+    def _next_commands(self, lane: Lane) -> list[Command]:
+        if lane.is_suspect:
+            return [lane.waiting[0]]
+        commands: list[Command] = []
+        for command in lane.waiting:
+            offset = command.record.offset
+            of_own_accord = not commands or (self._coalesce and len(commands) < LARGEST_FOLD)
+            if offset >= self._allowed_below or not (of_own_accord or offset < self._fold_below):
+                break
+            commands.append(command)
+        return commands
 
     def _requeue(self, lane: Lane) -> None:
         self._move(lane, LaneState.READY)

@@ -12,12 +12,13 @@ from functools import partial
 import structlog
 from aiokafka import TopicPartition
 
-from handlers.command import Command, decode, held_bytes
+from handlers.command import Command, Priority, decode, held_bytes
 from handlers.dead_letter import dead_letter_record
-from handlers.errors import CommandRefused, Reason
+from handlers.errors import CommandRefused, Problem, Reason, describe
 from handlers.event import EventFormat, event_record, event_value
 from handlers.record import CommandRecord, OutcomeRecord
 from worker.commit import Committer, Decision, Settlement
+from worker.deduplication import DeduplicationWindow, Verdict, tracked
 from worker.fold import Applied, Dead, Fate, Fold
 from worker.kafka.ledger import Publication
 from worker.lanes import Lanes, LaneState
@@ -25,6 +26,9 @@ from worker.telemetry.metrics import Metrics
 from worker.watermark import Watermark
 
 log = structlog.get_logger(__name__)
+
+# How far beyond what is read the committed horizon lies, so that nobody waits for it.
+HORIZON_AHEAD = 5000
 
 # What a record that waits for its dead letter holds beside its bytes.
 RECORD_OVERHEAD_BYTES = 1000
@@ -65,6 +69,7 @@ class Partition:
         *,
         watermark: Watermark,
         lanes: Lanes,
+        window: DeduplicationWindow,
         outlets: Outlets,
         metrics: Metrics,
         is_misplaced: Callable[[CommandRecord], bool],
@@ -75,6 +80,8 @@ class Partition:
         self.held_bytes = 0
         self.next_offset = watermark.committable
         self.is_closing = False
+        self.is_reading_back = True
+        self._window = window
         self._outlets = outlets
         self._metrics = metrics
         self._is_misplaced = is_misplaced
@@ -100,11 +107,30 @@ class Partition:
     def receive(self, records: Iterable[CommandRecord]) -> None:
         """Takes records up in their order; what was seen before or settled before a restart is skipped."""
         for record in records:
-            self.next_offset = max(self.next_offset, record.offset + 1)
-            if self.watermark.begin(record.offset):
-                self._take_up(record)
-            else:
-                self._metrics.skipped.inc()
+            if record.offset < self.next_offset:
+                continue
+            self.next_offset = record.offset + 1
+            is_new = self.watermark.begin(record.offset)
+            self._take_up(record, is_settled=not is_new)
+        if self.next_offset + HORIZON_AHEAD // 2 > self.committer.horizon:
+            self.committer.move_horizon()
+
+    def open(self) -> None:
+        """Everything a predecessor may have acted on is read: turns may be taken from now on."""
+        self.is_reading_back = False
+
+    def wanted_horizon(self) -> int:
+        """The offset below which this partition would like to act before its next commit."""
+        return self.next_offset + HORIZON_AHEAD
+
+    def has_ready(self, priority: Priority) -> bool:
+        """Whether a lane of this priority could take its turn now."""
+        self.lanes.allow(self.committer.horizon)
+        return not self.is_reading_back and self.lanes.has_ready(priority)
+
+    def take(self, priority: Priority, now_ms: int) -> Fold | None:
+        """The next turn; *now_ms* is milliseconds since 1970."""
+        return self.lanes.take(priority, now_ms)
 
     def settle(self, fold: Fold, fates: Sequence[Fate]) -> None:
         """The first commands of *fold* are decided: their outcomes go to the committer, in order."""
@@ -149,14 +175,18 @@ class Partition:
             commits=self.committer.commits,
         )
 
-    def _take_up(self, record: CommandRecord) -> None:
+    def _take_up(self, record: CommandRecord, *, is_settled: bool) -> None:
         try:
             command = decode(record)
         except CommandRefused as refusal:
+            verdict = self._window.judge(tracked(refusal.identity, refusal.replay), record)
             dead = Dead(refusal.reason, str(refusal), status=None, attempts=0)
-            size = len(record.key or b"") + len(record.value or b"") + RECORD_OVERHEAD_BYTES
-            self.held_bytes += size
-            self._submit([self._dead_letter(record, refusal.command_id, dead)], partial(self._released, size))
+            self._settle_at_once(record, refusal.command_id, verdict, dead, is_settled=is_settled)
+            return
+        verdict = self._window.judge(tracked(command.identity, command.replay), record)
+        if verdict is not Verdict.NEW or is_settled:
+            dead = Dead(Reason.INVALID, describe([Problem("id_reused", "id")]), status=None, attempts=0)
+            self._settle_at_once(record, command.id, verdict, dead, is_settled=is_settled)
             return
         if self._is_misplaced(record):
             self._metrics.misplaced.inc()
@@ -168,6 +198,22 @@ class Partition:
             )
         self.held_bytes += held_bytes(command)
         self.lanes.add(command)
+
+    def _settle_at_once(
+        self, record: CommandRecord, command_id: str, verdict: Verdict, dead: Dead, *, is_settled: bool
+    ) -> None:
+        """Settles a record that needs no upstream: one settled before, a copy, or one that cannot be applied."""
+        if is_settled:
+            self._metrics.skipped.inc()
+            return
+        if verdict is Verdict.REPEATED:
+            self._metrics.repeated.inc()
+            settlement = Settlement(record.offset, None)
+        else:
+            settlement = self._dead_letter(record, command_id, dead)
+        size = len(record.key or b"") + len(record.value or b"") + RECORD_OVERHEAD_BYTES
+        self.held_bytes += size
+        self._submit([settlement], partial(self._released, size))
 
     def _submit(self, settlements: Sequence[Settlement], committed: Callable[[], None]) -> None:
         self.committer.submit(Decision(settlements, committed))
@@ -195,7 +241,7 @@ class Partition:
             dead = Dead(Reason.TOO_LARGE, f"Kafka refuses the event: {error}", status=None, attempts=1)
             return outlets.dead_letter_topic, self._dead_letter_of(command.record, command.id, dead)
 
-        return Settlement(command.record.offset, outlets.events_topic, record, instead)
+        return Settlement(command.record.offset, (outlets.events_topic, record), instead)
 
     def _dead_letter(self, record: CommandRecord, command_id: str, dead: Dead) -> Settlement:
         self._metrics.outcomes.labels(outcome="dead_letter", reason=dead.reason.value).inc()
@@ -208,7 +254,7 @@ class Partition:
             attempts=dead.attempts,
         )
         topic = self._outlets.dead_letter_topic
-        return Settlement(record.offset, topic, self._dead_letter_of(record, command_id, dead), None)
+        return Settlement(record.offset, (topic, self._dead_letter_of(record, command_id, dead)))
 
     def _dead_letter_of(self, record: CommandRecord, command_id: str, dead: Dead) -> OutcomeRecord:
         return dead_letter_record(

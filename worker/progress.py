@@ -1,15 +1,26 @@
-"""What a commit says about a partition beside the offset: what is settled beyond it.
+"""What a commit says about a partition beside the offset: what is settled beyond it, and how far may be acted.
 
-Kafka keeps a short text with each committed offset (`offset.metadata.max.bytes`, 4,096 by default). It holds a
-version, a letter for the packing, and the bits of `Watermark.completed_beyond` in base64.
+Kafka keeps a short text with each committed offset (`offset.metadata.max.bytes`, 4,096 by default). Here it is
+``1.<horizon>.<letter><base64>``: a version, the distance from the committed offset to the horizon in hexadecimal, and
+the bits of `Watermark.completed_beyond`, as they are (b) or deflated (z), whichever is shorter.
 """
 
 import base64
 import binascii
 import zlib
+from dataclasses import dataclass
 
 VERSION = "1"
-METADATA_LIMIT_BYTES = 4096
+# Below the broker's default of 4,096 bytes, by what a longer horizon may yet need.
+METADATA_LIMIT = 4080
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Bit i of *completed_beyond* stands for the committed offset + i; *horizon* counts offsets from there too."""
+
+    completed_beyond: int
+    horizon: int
 
 
 class ProgressUnreadable(Exception):
@@ -17,36 +28,37 @@ class ProgressUnreadable(Exception):
 
     def __init__(self, metadata: str) -> None:
         super().__init__(
-            f"the commit's metadata is not readable ({len(metadata)} characters, starting {metadata[:8]!r}): "
-            "commands settled beyond the committed offset are done again"
+            f"the commit's metadata is not readable ({len(metadata)} characters): "
+            "commands that were settled beyond the committed offset are done again"
         )
         self.metadata = metadata
 
 
-def encode(completed_beyond: int) -> str:
-    """The metadata for a commit; empty when nothing is settled beyond it."""
-    if not completed_beyond:
-        return ""
-    raw = completed_beyond.to_bytes((completed_beyond.bit_length() + 7) // 8, "little")
+def encode(progress: Progress) -> str:
+    """The metadata for a commit."""
+    bits = progress.completed_beyond
+    raw = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
     packed = zlib.compress(raw, level=1)
     letter, body = ("z", packed) if len(packed) < len(raw) else ("b", raw)
-    return VERSION + letter + base64.b64encode(body).decode("ascii")
+    return f"{VERSION}.{progress.horizon:x}.{letter}{base64.b64encode(body).decode('ascii')}"
 
 
-def decode(metadata: str) -> int:
-    """The bits that `encode` was given.
+def decode(metadata: str) -> Progress:
+    """What `encode` was given; an empty text (a commit by another program) says nothing.
 
     Raises:
         ProgressUnreadable: written by another version or another program.
 
     """
     if not metadata:
-        return 0
-    version, letter, body = metadata[:1], metadata[1:2], metadata[2:]
-    if version != VERSION or letter not in {"z", "b"}:
+        return Progress(0, 0)
+    version, _, rest = metadata.partition(".")
+    horizon, _, packed = rest.partition(".")
+    if version != VERSION or packed[:1] not in {"b", "z"}:
         raise ProgressUnreadable(metadata)
     try:
-        raw = base64.b64decode(body, validate=True)
-        return int.from_bytes(zlib.decompress(raw) if letter == "z" else raw, "little")
+        body = base64.b64decode(packed[1:], validate=True)
+        raw = zlib.decompress(body) if packed[0] == "z" else body
+        return Progress(int.from_bytes(raw, "little"), int(horizon, 16))
     except (binascii.Error, ValueError, zlib.error) as error:
         raise ProgressUnreadable(metadata) from error

@@ -10,14 +10,18 @@ from typing import Generic, Protocol, TypeVar
 
 from handlers.command import Priority
 from worker.fold import Fold
-from worker.lanes import Lanes
 
 
 class Source(Protocol):
     """What takes turns: a partition."""
 
-    lanes: Lanes
     is_closing: bool
+
+    def has_ready(self, priority: Priority) -> bool:
+        """Whether a turn of this priority waits."""
+
+    def take(self, priority: Priority, now_ms: int) -> Fold | None:
+        """The next turn of this priority, where one may begin."""
 
 
 S = TypeVar("S", bound=Source)
@@ -52,8 +56,8 @@ class Turns(Generic[S]):
         for _ in range(len(self._order)):
             partition = self._order[0]
             self._order.rotate(-1)
-            if not partition.is_closing and partition.lanes.has_ready(priority):
-                fold = partition.lanes.take(priority, now_ms)
+            if not partition.is_closing and partition.has_ready(priority):
+                fold = partition.take(priority, now_ms)
                 if fold is not None:
                     return partition, fold
         return None
@@ -61,7 +65,7 @@ class Turns(Generic[S]):
     def _account(self, taken: Priority) -> None:
         if taken is Priority.BULK:
             self._bulk_credit = max(self._bulk_credit - 1, 0)
-        elif any(partition.lanes.has_ready(Priority.BULK) for partition in self._order):
+        elif any(partition.has_ready(Priority.BULK) for partition in self._order):
             self._bulk_credit += self._bulk_share / (1 - self._bulk_share)
         else:
             self._bulk_credit = 0

@@ -1,6 +1,6 @@
 """The worker's own connections to Kafka: administration, and the producers behind the ledgers."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -8,9 +8,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from handlers.record import CommandRecord
 from worker.kafka.consumer import OffsetReader
 from worker.kafka.errors import KafkaRefused, KafkaUnreachable
 from worker.kafka.ledger import AtLeastOnceLedger, ExactlyOnceLedger, Ledger
+from worker.kafka.log import read_back
 
 START_SECONDS = 60.0
 # The broker decides what is too large; this only keeps the client from deciding first.
@@ -93,6 +95,10 @@ class Cluster:
             msg = "ledger() before connect()"
             raise RuntimeError(msg)
         return AtLeastOnceLedger(self._producer, consumer.commit, partition)
+
+    def read_back(self, partition: TopicPartition, start: int, end: int) -> AsyncIterator[CommandRecord]:
+        """The log of *partition* from offset *start* up to, but not including, *end*."""
+        return read_back(self._options, partition, start, end)
 
     async def close(self) -> None:
         """Closes the connections that `connect` opened."""

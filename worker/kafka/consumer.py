@@ -71,6 +71,16 @@ def seconds_since_last_poll(consumer: AIOKafkaConsumer) -> float:
     return float(consumer._subscription.fetcher_idle_time)  # noqa: SLF001
 
 
+async def has_handled(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> bool:
+    """Whether everything below *offset* was read and handed on.
+
+    The position moves when records are taken out of the fetched ones, also over transaction markers, which are no
+    records; that they were handled shows in the next batch being asked for.
+    """
+    is_asking = seconds_since_last_poll(consumer) == 0
+    return is_asking and bool(await consumer.position(partition) >= offset)
+
+
 def high_watermark(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
     """The end of the partition as the last fetch saw it: the offset that the next record will get."""
     return consumer.highwater(partition) if partition in consumer.assignment() else None

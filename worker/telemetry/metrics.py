@@ -13,6 +13,7 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self.received = self._counter("commands_received_total", "Command records read from Kafka.")
         self.skipped = self._counter("commands_skipped_total", "Records read again that were settled before.")
+        self.repeated = self._counter("commands_repeated_total", "Copies of a command, settled without an outcome.")
         self.misplaced = self._counter(
             "commands_misplaced_total", "Commands found on another partition than murmur2 of their key says."
         )

@@ -1,0 +1,83 @@
+"""Commands settled once: which records are copies of one that came before.
+
+A record is a copy where the partition holds a record of the same identity at most `window` offsets before it. That
+depends on the log alone, so it is the same after every restart: the window is rebuilt by reading back. A copy with
+the same key and value is repeated delivery and is settled in silence; with other bytes it may be a lost change, and
+is refused. Identities and bytes are kept as 64-bit hashes. Pure.
+"""
+
+import hashlib
+from collections import deque
+from enum import Enum, auto
+
+from handlers.command import decode
+from handlers.errors import CommandRefused
+from handlers.record import CommandRecord
+
+Identity = tuple[str | None, str]
+
+
+class Verdict(Enum):
+    """What a record is beside those before it."""
+
+    NEW = auto()
+    REPEATED = auto()
+    REUSED_ID = auto()
+
+
+class DeduplicationWindow:
+    """The identities seen in the last *window* offsets of one partition."""
+
+    __slots__ = ("_copies", "_order", "_window")
+
+    def __init__(self, *, window: int) -> None:
+        """*window* in offsets; 0 = nothing is a copy."""
+        self._window = window
+        self._copies: dict[int, deque[tuple[int, int]]] = {}
+        self._order: deque[tuple[int, int]] = deque()
+
+    def judge(self, identity: Identity | None, record: CommandRecord) -> Verdict:
+        """Compares *record* with those before it, and remembers it. None: it has no identity but its place."""
+        if identity is None or not self._window:
+            return Verdict.NEW
+        self._forget_before(record.offset - self._window)
+        name = _hash(repr(identity).encode("utf-8", "surrogatepass"))
+        content = _hash((record.key or b"") + b"\0" + (record.value or b""))
+        copies = self._copies.setdefault(name, deque())
+        earliest = copies[0][1] if copies else None
+        copies.append((record.offset, content))
+        self._order.append((record.offset, name))
+        if earliest is None:
+            return Verdict.NEW
+        return Verdict.REPEATED if earliest == content else Verdict.REUSED_ID
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def _forget_before(self, offset: int) -> None:
+        while self._order and self._order[0][0] < offset:
+            _, name = self._order.popleft()
+            copies = self._copies[name]
+            copies.popleft()
+            if not copies:
+                del self._copies[name]
+
+
+def tracked(identity: Identity, replay: int) -> Identity | None:
+    """*identity*, where it can occur twice: a CloudEvents source and id, or a replay's number."""
+    return identity if identity[0] is not None or replay else None
+
+
+def identity_in(record: CommandRecord) -> Identity | None:
+    """The identity of a record that is read back, whether it was a good command or not."""
+    if not record.headers and b"specversion" not in (record.value or b""):
+        return None
+    try:
+        command = decode(record)
+    except CommandRefused as refusal:
+        return tracked(refusal.identity, refusal.replay)
+    return tracked(command.identity, command.replay)
+
+
+def _hash(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
