@@ -1,17 +1,20 @@
 """What every test shares: Hypothesis profiles, a broker, topics, the simulated upstream, real workers."""
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:  # the tests of what decides start without the broker's libraries
     from harness.broker import Broker
     from harness.broker_choice import Choice
     from harness.reaper import Reaper
+    from harness.stage import Stage
     from harness.topics import Topics
     from harness.upstream_process import UpstreamProcess
     from harness.worker_process import WorkerProcess
@@ -25,11 +28,19 @@ LEFT_OUT = pytest.StashKey[list[str]]()
 LOGS = pytest.StashKey[dict[str, Callable[[], str]]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much of a test of endurance is run; the defaults keep a run short."""
+    group = parser.getgroup("customer-sync")
+    group.addoption("--kills", type=int, default=3, help="SIGKILLs under load, for each way of delivery")
+    group.addoption("--seed", type=int, default=20_261_123, help="of everything that tests leave to chance")
+    group.addoption("--waiting", type=int, default=300_000, help="commands that wait while memory is measured")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what needs a broker, so that `-m "not broker"` leaves it out."""
     for item in items:
-        if "broker" in getattr(item, "fixturenames", ()) or item.get_closest_marker("real_kafka"):
+        if "session_broker" in getattr(item, "fixturenames", ()) or item.get_closest_marker("real_kafka"):
             item.add_marker("broker")
 
 
@@ -38,7 +49,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Shows with a failure what the processes of the test have written."""
     report = yield
     if report.failed:
-        report.sections += [(f"Log of {name}", log()) for name, log in item.stash.get(LOGS, {}).items()]
+        report.sections += [
+            (f"Log of {name}", log()) for node in item.listchain() for name, log in node.stash.get(LOGS, {}).items()
+        ]
     return report
 
 
@@ -47,15 +60,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     choice = config.stash.get(CHOICE, None)
     if choice is None:
         return
+    nothing_better = f" (nothing better here: {'; '.join(choice.missing)})" if choice.missing else ""
     terminalreporter.section("Kafka")
-    terminalreporter.line(f"ran on {choice.broker.describe()}")
-    for reason in choice.missing:
-        terminalreporter.line(f"    nothing better here: {reason}")
+    terminalreporter.line(f"ran on {choice.broker.describe()}{nothing_better}")
     left_out = config.stash.get(LEFT_OUT, [])
     if left_out:
-        terminalreporter.line(f"LEFT OUT, since they need a real Apache Kafka: {len(left_out)} tests")
-        for name in left_out:
-            terminalreporter.line(f"    {name}")
+        files = Counter(name.split("::")[0] for name in left_out)
+        terminalreporter.line(
+            f"LEFT OUT {len(left_out)} tests that need a real Apache Kafka: TEST_BROKER=docker or java"
+        )
+        for name, number in sorted(files.items()):
+            terminalreporter.line(f"    {number:3} of {name}")
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +139,7 @@ def start_worker(  # noqa: PLR0917 -- pytest passes fixtures by name
     request: pytest.FixtureRequest,
     tmp_path: Path,
     reaper: "Reaper",
-    broker: "Broker",
+    worker_environment: dict[str, str],
     topics: "Topics",
     upstream: "UpstreamProcess",
 ) -> Iterator[Callable[..., "WorkerProcess"]]:
@@ -133,28 +148,50 @@ def start_worker(  # noqa: PLR0917 -- pytest passes fixtures by name
     `worker = start_worker(COALESCE="false")`, then `await worker.wait_ready()`. As many as are needed;
     further keywords are environment variables. What still runs after the test is ended.
     """
-    from harness.worker_process import WorkerProcess
+    from harness.stage import Stage
 
-    # the embedded mock accepts transactional offset commits without applying them
-    delivery = {} if broker.real else {"DELIVERY": "at_least_once"}
-    workers: list[WorkerProcess] = []
-
-    def start(**environment: str) -> WorkerProcess:
-        number = len(workers) + 1
-        worker = WorkerProcess(
-            environment=_inherited() | delivery | topics.environment() | upstream.environment() | environment,
-            log=tmp_path / f"worker-{number}.log",
-            reaper=reaper,
-        )
-        workers.append(worker)
-        request.node.stash.setdefault(LOGS, {})[f"worker {number}"] = worker.log
-        return worker
-
-    yield start
-    for worker in workers:
-        worker.end()
+    stage = Stage(
+        topics=topics,
+        upstream=upstream,
+        environment=worker_environment,
+        directory=tmp_path,
+        reaper=reaper,
+        logs=request.node.stash.setdefault(LOGS, {}),
+    )
+    yield stage.start_worker
+    stage.end()
 
 
-def _inherited() -> dict[str, str]:
-    """What a process needs from the environment of the tests, and none of the project's own variables."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+@pytest.fixture(scope="session")
+def worker_environment(session_broker: "Broker") -> dict[str, str]:
+    """What every worker gets, whatever its topics and its upstream."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    # The embedded mock accepts transactional offset commits without applying them.
+    return inherited if session_broker.real else inherited | {"DELIVERY": "at_least_once"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    session_broker: "Broker",
+    worker_environment: dict[str, str],
+    reaper: "Reaper",
+) -> AsyncIterator["Stage"]:
+    """Topics, an upstream and workers that all tests of a file share; their customers are each test's own.
+
+    Partitions as for `topics`, by the file's pytestmark.
+    """
+    from harness.stage import set_stage
+
+    marker = request.node.get_closest_marker("partitions")
+    stage = await set_stage(
+        session_broker,
+        partitions=marker.args[0] if marker else 4,
+        environment=worker_environment,
+        directory=tmp_path_factory.mktemp("stage"),
+        reaper=reaper,
+        logs=request.node.stash.setdefault(LOGS, {}),
+    )
+    yield stage
+    stage.end()

@@ -1,7 +1,11 @@
 """Apache Kafka in a container, by testcontainers."""
 
+import gc
+import warnings
+
 import docker
 import requests
+from docker import DockerClient
 from docker.errors import DockerException
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
@@ -78,17 +82,28 @@ class DockerBroker:
 
 
 def _ensure_image() -> None:
-    try:
-        client = docker.from_env(timeout=10)
-    except (DockerException, requests.RequestException) as error:
+    client = _engine()
+    if client is None:
         message = "no Docker engine answers"
-        raise BrokerMissingError(message) from error
+        raise BrokerMissingError(message)
     try:
         if not client.images.list(name=IMAGE):
-            client.api.timeout = 600
+            client.api.timeout = 120  # without a byte
             client.images.pull(IMAGE)
     except (DockerException, requests.RequestException) as error:
         message = f"Docker has no image {IMAGE} and cannot pull it"
         raise BrokerMissingError(message) from error
     finally:
         client.close()
+
+
+def _engine() -> DockerClient | None:
+    with warnings.catch_warnings():
+        # Where nobody answers, the library leaves its socket to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            return docker.from_env(timeout=10)
+        except (DockerException, requests.RequestException):
+            pass
+        gc.collect()
+    return None
