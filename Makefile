@@ -54,6 +54,13 @@ test-long: install ## Run the property tests with 100,000 examples each
 chaos: install ## Kill, freeze and restart workers and Kafka under load
 	$(BIN)/pytest -m chaos $(ARGS)
 
+.PHONY: docs
+docs: install ## Renew the reference tables that are made from the code
+	$(BIN)/python -c "from handlers.faults import markdown; print(markdown(), end='')" > docs/errors.new
+	mv docs/errors.new docs/errors.md
+	$(BIN)/customer-sync config --reference > docs/settings.new
+	mv docs/settings.new docs/settings.md
+
 .PHONY: image
 image: ## Build the container image
 	docker build --tag $(IMAGE) .
