@@ -119,7 +119,7 @@ def test_nearly_good_commands_never_raise_anything_but_a_refusal(value: bytes, h
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 emails = st.from_regex(
-    r"\A[A-Za-z0-9_'+-]{1,8}(\.[A-Za-z0-9_+-]{1,8})?@([A-Za-z0-9][A-Za-z0-9-]{0,5}\.){1,2}[A-Za-z]{2,4}\Z"
+    r"\A[A-Za-z0-9_'+-]{0,8}[A-Za-z0-9_+-](\.[A-Za-z0-9_+-]{1,8})?@([A-Za-z0-9][A-Za-z0-9-]{0,5}\.){1,2}[A-Za-z]{2,4}\Z"
 )
 tags = st.lists(
     st.fixed_dictionaries({"id": st.uuids(version=4).map(str), "name": texts}),
