@@ -40,7 +40,7 @@ def _not_blank(value: str) -> str:
 def _bootstrap_servers(value: str) -> str:
     servers = [server.strip() for server in value.split(",")]
     for server in servers:
-        match = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})", server)
+        match = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", server)
         if match is None or not 0 < int(match[1]) < 65_536:
             raise ValueError("must be host:port, several separated by commas, without a scheme")
     return ",".join(servers)
@@ -73,7 +73,7 @@ def _token(value: SecretStr) -> SecretStr:
 def _size(value: object) -> object:
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*(\d{1,15})\s*([A-Za-z]*)\s*", value)
+    match = re.fullmatch(r"\s*([0-9]{1,15})\s*([A-Za-z]*)\s*", value)
     if match is None or match[2].lower() not in _SIZE_UNITS:
         raise ValueError("must be a number of bytes, such as 33554432 or 32MiB")
     return int(match[1]) * _SIZE_UNITS[match[2].lower()]

@@ -86,7 +86,8 @@ async def _group(admin: Admin, settings: Settings) -> Verdict:
     try:
         group = await admin.group(name)
     except KafkaRefused as refused:
-        return Verdict(f"group {name}", Mark.FAILED, str(refused), f"allow DESCRIBE and READ on the group {name}")
+        text = str(refused).removeprefix(f"group {name}: ")
+        return Verdict(f"group {name}", Mark.FAILED, text, f"allow DESCRIBE and READ on the group {name}")
     if group.may is not None and "READ" not in group.may:
         return Verdict(f"group {name}", Mark.FAILED, "this user may not READ", f"allow READ on the group {name}")
     state = "has not been used yet" if group.state == "Dead" else f"{group.members} members, {group.state}"
@@ -98,11 +99,11 @@ async def _transactions(settings: Settings) -> Verdict:
         return Verdict("transactions", Mark.SKIPPED, f"not needed with DELIVERY={settings.delivery}")
     # The worker's own ids begin with the group's name as well, so that one prefixed ACL covers all.
     refusal = await refusal_of_transactions(
-        settings.kafka_client_options(), f"{settings.kafka_group_id}-check", within_seconds=KAFKA_SECONDS
+        settings.kafka_client_options(), f"{settings.kafka_group_id}.check", within_seconds=KAFKA_SECONDS
     )
     if refusal is None:
         return Verdict("transactions", Mark.OK, "available")
-    fix = f"allow WRITE on transactional ids that begin with {settings.kafka_group_id}, or set DELIVERY=at_least_once"
+    fix = f"allow WRITE on transactional ids that begin with {settings.kafka_group_id}., or set DELIVERY=at_least_once"
     return Verdict("transactions", Mark.FAILED, refusal, fix)
 
 

@@ -13,7 +13,7 @@ _LONGEST_MS: Final = 100 * 365 * _UNITS_MS["d"]
 
 def span_ms(text: str, option: str) -> int:
     """The span in milliseconds. Raises `typer.BadParameter`, a usage error that names *option*."""
-    match = re.fullmatch(r"(\d{1,15})([smhd])", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,15})([smhd])", text.strip().lower())
     milliseconds = int(match[1]) * _UNITS_MS[match[2]] if match else 0
     if not 0 < milliseconds <= _LONGEST_MS:
         raise typer.BadParameter("must be a span of time such as 90s, 15m, 36h or 7d", param_hint=option)

@@ -23,10 +23,12 @@ from aiokafka.errors import (
     AuthenticationMethodNotSupported,
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
     IncompatibleBrokerVersion,
     KafkaConnectionError,
     KafkaError,
     NodeNotReadyError,
+    NotCoordinatorForGroupError,
     RequestTimedOutError,
     SaslAuthenticationFailed,
     TransactionalIdAuthorizationFailed,
@@ -50,6 +52,11 @@ _NO_ENTRY: Final = (
     AuthenticationMethodNotSupported,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
+)
+_NO_COORDINATOR: Final = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
 )
 _NO_ANSWER: Final = (KafkaConnectionError, NodeNotReadyError, RequestTimedOutError, TimeoutError, OSError)
 
@@ -159,27 +166,31 @@ class Admin:
     async def group(self, name: str) -> Group:
         """The consumer group; one that never existed is "Dead"."""
         try:
-            async with self._asking():
-                coordinator = await self._coordinator(name)
-                answer = await self._client._send_request(GroupRequest(name), coordinator)  # noqa: SLF001  # as above
+            async with self._asking(), asyncio.timeout(self._within_seconds):
+                # A young cluster is still making the topic of the offsets, and electing its coordinators.
+                while (described := await self._described_group(name)) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
         except IncompatibleBrokerVersion:
             return Group("unknown", 0, None)
-        except GroupAuthorizationFailedError as error:
-            raise KafkaRefused(f"group {name}: this user may not see it") from error
         except KafkaError as error:
             raise KafkaRefused(f"group {name}: {_words(error)}") from error
-        (described,) = answer.to_object()["groups"]
+        if described["error_code"] == GroupAuthorizationFailedError.errno:
+            raise KafkaRefused(f"group {name}: this user may not see it")
         if described["error_code"] != _NO_ERROR:
             raise KafkaRefused(f"group {name}: {_meaning(described['error_code'])}")
         return Group(described["state"], len(described["members"]), operations(described["authorized_operations"]))
 
-    async def _coordinator(self, group: str) -> Any:  # noqa: ANN401  # aiokafka is untyped
-        async with asyncio.timeout(self._within_seconds):
-            while True:
-                try:
-                    return await self._client.find_coordinator(group)
-                except GroupCoordinatorNotAvailableError:  # a young cluster is still making the topic of the offsets
-                    await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
+    async def _described_group(self, name: str) -> Any:  # noqa: ANN401  # aiokafka is untyped
+        """The coordinator's answer about the group; None where there is no coordinator at the moment."""
+        try:
+            coordinator = await self._client.find_coordinator(name)
+        except GroupAuthorizationFailedError as error:
+            return {"error_code": error.errno}
+        except _NO_COORDINATOR:
+            return None
+        answer = await self._client._send_request(GroupRequest(name), coordinator)  # noqa: SLF001  # as above
+        (described,) = answer.to_object()["groups"]
+        return None if for_code(described["error_code"]) in _NO_COORDINATOR else described
 
     async def create(self, plans: Sequence[TopicPlan], *, dry_run: bool) -> dict[str, str | None]:
         """Creates the topics, or only asks whether it could; by name: None, or why not.
