@@ -121,6 +121,8 @@ def test_counts_and_token_are_never_read(name: str) -> None:
     assert body.keys() == {"name", "email", "tags", CAMEL[name]}
 
 
+# Every field has its turn above; four that are drawn at random find what depends on several at once.
+DRAWN = ("phone", "note", "address_line1", "country_code")
 texts = st.sampled_from(["", "a", "A", "ö", " ", "Acme", "x@y.test"])
 tag_lists = st.lists(st.sampled_from(list(TAG_NAMES)), unique=True, max_size=4)
 sent_tags = tag_lists.flatmap(
@@ -132,7 +134,7 @@ changes_of_commands = st.fixed_dictionaries(
         "name": texts.filter(str.strip),
         "email": st.sampled_from(["a@b.test", "A@b.test"]),
         "tags": sent_tags,
-        **dict.fromkeys(CLEARABLE_FIELDS, st.none() | texts),
+        **dict.fromkeys(DRAWN, st.none() | texts),
     },
 ).filter(bool)
 sequences: st.SearchStrategy[list[dict[str, Any]]] = st.lists(changes_of_commands, min_size=1, max_size=6)
@@ -141,7 +143,7 @@ stored_customers = st.fixed_dictionaries(
         "name": texts,
         "email": st.sampled_from(["a@b.test", "A@b.test", "c@d.test"]),
         "tags": tag_lists.map(sorted).map(lambda ids: tagged(*ids)),
-        **{CAMEL[name]: st.none() | texts for name in CLEARABLE_FIELDS},
+        **{CAMEL[name]: st.none() | texts for name in DRAWN},
     }
 ).map(lambda fields: {**STORED, **fields})
 
