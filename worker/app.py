@@ -24,8 +24,8 @@ from worker.deduplication import DeduplicationWindow
 from worker.delivery import Delivery
 from worker.intake import Intake
 from worker.kafka.cluster import Cluster
-from worker.kafka.consumer import leave_on_stop
-from worker.kafka.errors import KafkaFault, KafkaUnreachable
+from worker.kafka.consumer import group_lags, leave_on_stop
+from worker.kafka.errors import CommitFailed, KafkaFault, KafkaUnreachable
 from worker.kafka.partitioner import partition_of
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
 from worker.lanes import Lanes
@@ -37,6 +37,7 @@ from worker.pacing.backoff import RetryPolicy
 from worker.pacing.circuit_breaker import CircuitState
 from worker.pacing.gate import Gate
 from worker.pacing.rate_budget import RateBudget
+from worker.pacing.shares import replicas, share_of_budget
 from worker.partition import Outlets, Partition
 from worker.settings import Settings
 from worker.telemetry.logging import configure_logging
@@ -51,6 +52,9 @@ log = structlog.get_logger(__name__)
 # What is left of the grace period for leaving the group and closing connections.
 LEAVING_SECONDS = 3.0
 HOUSEKEEPING_SECONDS = 0.5
+# How often to look which partitions are held, and what waits in all of them.
+MEMBERSHIP_SECONDS = 0.1
+SHARING_SECONDS = 1.0
 
 
 async def run(settings: Settings) -> int:
@@ -164,7 +168,11 @@ class Worker:
         async with self._upstream, asyncio.TaskGroup() as tasks:
             server = make_server(self._asgi(), self._settings.http_host, self._settings.http_port)
             serving = tasks.create_task(server.serve())
-            background = [tasks.create_task(self._delivery.run()), tasks.create_task(self._keep_house())]
+            background = [
+                tasks.create_task(self._delivery.run()),
+                tasks.create_task(self._keep_house()),
+                tasks.create_task(self._share_budget()),
+            ]
             try:
                 await self._work(tasks)
             finally:
@@ -224,6 +232,27 @@ class Worker:
                 self._gate.probe_now(time.monotonic())
             self._intake.regulate()
             self._delivery.wake()
+
+    async def _share_budget(self) -> None:
+        """Follows what waits in the whole group, and takes this replica's share of the upstream's budget."""
+        held: frozenset[int] = frozenset()
+        lags_due = 0.0
+        while True:
+            await asyncio.sleep(MEMBERSHIP_SECONDS)
+            consumer = self._consumer()
+            if consumer is None or not self._assignment.is_member or self._gate.budget.limit == float("inf"):
+                continue
+            now_held = frozenset(partition.partition for partition in consumer.assignment())
+            total = len(consumer.partitions_for_topic(self._settings.commands_topic) or ())
+            if now_held != held:
+                held = now_held
+                self._gate.budget.set_share(len(held) / max(total, 1), replicas(held, total))
+                self._gate.budget.divide_again()
+            if 0 < len(held) < total and time.monotonic() >= lags_due:
+                lags_due = time.monotonic() + SHARING_SECONDS
+                with suppress(CommitFailed):
+                    lags = await group_lags(consumer, self._cluster.offsets(), self._settings.commands_topic)
+                    self._gate.budget.set_share(share_of_budget(held, lags), replicas(held, total))
 
     def _on_signal(self, number: int) -> None:
         if self._stopping.is_set():

@@ -109,14 +109,15 @@ class Delivery:
         for partition in self._partitions:
             partition.lanes.wake(now)
         while self._lease.is_valid(now) and self._gate.admit(now):
-            turn = self._turns.next(self._now_ms())
+            turn = self._turns.next(self._now_ms(), admits_bulk=self._gate.admits_bulk(now))
             if turn is None:
-                return self._next_due(gate_due=None)
+                break
             partition, fold = turn
             if not fold.changes():
                 partition.settle(fold, fold.decided().fates)
                 continue
-            under_way.create_task(self._turn(partition, fold, self._gate.enter(fold.customer_id, now)))
+            pass_ = self._gate.enter(fold.customer_id, now, is_bulk=not fold.is_live)
+            under_way.create_task(self._turn(partition, fold, pass_))
         return self._next_due(gate_due=self._gate.next_change_at(now))
 
     def _next_due(self, *, gate_due: float | None) -> float | None:
@@ -157,7 +158,7 @@ class Delivery:
         began = self._now()
         answer = await asking
         now = self._now()
-        self._gate.record(pass_, request, answer, now)
+        self._gate.record(pass_, request, answer, now, now - began)
         self._metrics.requests.labels(request=request.value, answer=type(answer).__name__).inc()
         self._metrics.request_seconds.labels(request=request.value).observe(now - began)
         return answer, now - began

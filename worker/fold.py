@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from handlers.command import Command
+from handlers.command import Command, Priority
 from handlers.customer import Customer
 from handlers.errors import FAULTS, Reason
 from handlers.merge import culprits, fold
@@ -97,6 +97,11 @@ class Fold:
     def customer_id(self) -> str:
         """Whose commands these are."""
         return self.commands[0].customer_id
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a command in it is not bulk."""
+        return any(command.priority is Priority.LIVE for command in self.commands)
 
     def expire(self, now_ms: int) -> None:
         """Marks commands whose time ran out before they were begun (wall clock, milliseconds since 1970)."""

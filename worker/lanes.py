@@ -24,6 +24,8 @@ from worker.fold import Fold
 
 # Bounds one transaction and the memory of one turn; what is beyond it folds in the next turn.
 LARGEST_FOLD = 500
+# Kafka's offsets are below it.
+ANY_OFFSET = 2**63
 
 
 class LaneState(Enum):
@@ -68,7 +70,7 @@ class Lanes:
         self._ready_count = dict.fromkeys(Priority, 0)
         self._backing_off: list[tuple[float, int, Lane]] = []
         self._beyond: list[tuple[int, int, Lane]] = []
-        self._allowed_below = 0
+        self._allowed_below = ANY_OFFSET
         self._tickets = count(1)
         self._states = dict.fromkeys(LaneState, 0)
 
@@ -211,7 +213,7 @@ class Lanes:
 
     @staticmethod
     def _urgency(lane: Lane) -> Priority:
-        if lane.fold is not None and any(command.priority is Priority.LIVE for command in lane.fold.commands):
+        if lane.fold is not None and lane.fold.is_live:
             return Priority.LIVE
         return lane.priority
 

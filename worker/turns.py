@@ -42,10 +42,12 @@ class Turns(Generic[S]):
         kept = [partition for partition in self._order if partition in wanted]
         self._order = deque(kept + [partition for partition in wanted if partition not in kept])
 
-    def next(self, now_ms: int) -> tuple[S, Fold] | None:
-        """The next turn, or None when no lane is ready."""
+    def next(self, now_ms: int, *, admits_bulk: bool = True) -> tuple[S, Fold] | None:
+        """The next turn, or None when no lane is ready; no bulk one unless *admits_bulk*."""
         first, second = (Priority.BULK, Priority.LIVE) if self._bulk_credit >= 1 else (Priority.LIVE, Priority.BULK)
         for priority in (first, second):
+            if priority is Priority.BULK and not admits_bulk:
+                continue
             turn = self._take(priority, now_ms)
             if turn is not None:
                 self._account(priority)

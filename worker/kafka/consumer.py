@@ -29,6 +29,31 @@ class OffsetReader:
         found = offsets.get(partition)
         return (-1, "") if found is None else (found.offset, found.metadata or "")
 
+    async def all_committed(self) -> dict[TopicPartition, int]:
+        """The next offset to read of every partition that the group has committed. Raises CommitFailed."""
+        try:
+            offsets = await self._admin.list_consumer_group_offsets(self._group_id)
+        except KafkaError as error:
+            msg = f"the group's committed offsets could not be read ({type(error).__name__}: {error})"
+            raise CommitFailed(msg) from error
+        return {partition: found.offset for partition, found in offsets.items()}
+
+
+async def group_lags(consumer: AIOKafkaConsumer, offsets: OffsetReader, topic: str) -> dict[int, int]:
+    """The unsettled offsets of every partition of *topic*, whoever in the group holds it. Raises CommitFailed."""
+    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+    try:
+        ends = await consumer.end_offsets(partitions)
+        starts = await consumer.beginning_offsets(partitions)
+    except KafkaError as error:
+        msg = f"the ends of {topic} could not be read ({type(error).__name__}: {error})"
+        raise CommitFailed(msg) from error
+    committed = await offsets.all_committed()
+    return {
+        partition.partition: max(ends[partition] - max(committed.get(partition, 0), starts[partition]), 0)
+        for partition in partitions
+    }
+
 
 def is_expelled(consumer: AIOKafkaConsumer) -> bool:
     """Whether the group has thrown this member out, so that its partitions have belonged to others for a while.
@@ -79,8 +104,3 @@ async def has_handled(consumer: AIOKafkaConsumer, partition: TopicPartition, off
     """
     is_asking = seconds_since_last_poll(consumer) == 0
     return is_asking and bool(await consumer.position(partition) >= offset)
-
-
-def high_watermark(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
-    """The end of the partition as the last fetch saw it: the offset that the next record will get."""
-    return consumer.highwater(partition) if partition in consumer.assignment() else None

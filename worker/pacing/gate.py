@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.pacing.circuit_breaker import Admission, CircuitBreaker, CircuitState, FailureWindow
-from worker.pacing.rate_budget import RateBudget
+from worker.pacing.concurrency_limit import ConcurrencyLimit
+from worker.pacing.rate_budget import REQUESTS_PER_TURN, RateBudget
 from worker.upstream.answers import (
     Answer,
     ContractBroken,
@@ -23,8 +24,6 @@ from worker.upstream.answers import (
     Request,
     Unavailable,
 )
-
-REQUESTS_PER_TURN = 2
 
 # So many different customers in a row, before the first good answer, are no coincidence: the address or the token is
 # another team's.
@@ -77,7 +76,7 @@ class Gate:
     ) -> None:
         """*on_change* is told (breaker, state, reason) whenever a breaker opens or closes."""
         self.budget = budget
-        self.max_concurrency = max_concurrency
+        self.concurrency = ConcurrencyLimit(max_concurrency)
         self.under_way = 0
         self._circuits = {request: _Circuit(longest_pause_seconds) for request in Request}
         self._hold = CircuitBreaker(longest_pause_seconds=longest_pause_seconds)
@@ -106,15 +105,17 @@ class Gate:
 
     def admit(self, now: float) -> bool:
         """Whether a turn may begin now; then `enter` must follow."""
-        if self.under_way >= self.max_concurrency or self.budget.remaining(now) < REQUESTS_PER_TURN:
+        if self.under_way >= self.concurrency.limit or self.budget.remaining(now) < REQUESTS_PER_TURN:
             return False
-        if self.is_open:
-            return True
-        return self._probe_may_go(now)
+        return self.is_open or self._probe_may_go(now)
 
-    def enter(self, customer_id: str, now: float) -> Pass:
+    def admits_bulk(self, now: float) -> bool:
+        """Whether the turn that `admit` allows may be one of bulk commands."""
+        return self.budget.remaining_for_bulk(now) >= REQUESTS_PER_TURN
+
+    def enter(self, customer_id: str, now: float, *, is_bulk: bool = False) -> Pass:
         """Begins a turn that `admit` has just allowed."""
-        if not self.budget.grant(REQUESTS_PER_TURN, now):
+        if not self.budget.grant(REQUESTS_PER_TURN, now, is_bulk=is_bulk):
             msg = "enter() without admit()"
             raise RuntimeError(msg)
         self.under_way += 1
@@ -141,8 +142,8 @@ class Gate:
         for request, circuit in self._circuits.items():
             circuit.breaker.probe_inconclusive(pass_.circuits[request], now)
 
-    def record(self, pass_: Pass, request: Request, answer: Answer, now: float) -> None:
-        """Learns from *answer*; each request of a turn is recorded once."""
+    def record(self, pass_: Pass, request: Request, answer: Answer, now: float, spent_seconds: float = 0.0) -> None:
+        """Learns from *answer*, which took so many seconds; each request of a turn is recorded once."""
         pass_.granted -= 1
         self._account(answer, now)
         circuit = self._circuits[request]
@@ -153,8 +154,11 @@ class Gate:
             case DeploymentFault(status=status, message=message):
                 self._hold_everything(pass_, request, f"{status}: {message}", now)
             case Unavailable():
+                if not answer.may_be_the_commands_fault:
+                    self.concurrency.overloaded(now, spent_seconds)
                 self._failed(circuit, request, admission, pass_, now)
             case _:
+                self.concurrency.succeeded(self.under_way)
                 self._good(circuit, request, admission, pass_, now)
                 self._judge_strangers(pass_, request, answer, now)
 
@@ -173,6 +177,8 @@ class Gate:
         dues = [due for breaker in self._breakers() if (due := breaker.next_probe_at()) is not None]
         if self.budget.remaining(now) < REQUESTS_PER_TURN:
             dues.append(self.budget.retry_at(now))
+        elif not self.admits_bulk(now):
+            dues.append(self.budget.bulk_retry_at(now))
         return max(dues, default=None)
 
     def _probe_may_go(self, now: float) -> bool:

@@ -1,9 +1,16 @@
-"""How many requests may still go out in the upstream's present window.
+"""How many requests this replica may still send in the upstream's present window.
 
 The upstream counts a fixed window that begins with the user's first request, over all of the user's tokens and all
-replicas, and says in every answer where it stands (`RateLimit-Limit`, `-Remaining`, `-Reset`). So the truth is in
-the answers; between two answers the budget subtracts what it has granted and not yet seen answered. A refusal (429)
+replicas, and says in every answer where it stands (`RateLimit-Limit`, `-Remaining`, `-Reset`). So the truth is in the
+answers; between two answers the budget subtracts what it has granted and not yet seen answered. A refusal (429)
 closes it until the time the upstream names.
+
+Replicas do not talk to each other, but they know their shares, and these add up to one. The window is cut into
+divisions. In each, a replica sends one turn to learn what remains, and may then spend its share of that. Whoever
+looks later sees what others have spent and takes less, so together they never take more than the whole; what one does
+not need is divided again in the next division. A new process, too, begins with one turn.
+
+Bulk work is spread over the rest of the window, and leaves a reserve for live commands until the last seconds.
 
 Pure: `now` is monotonic seconds.
 """
@@ -12,18 +19,31 @@ import math
 
 # Two answers of one window give ends that differ by rounding; a greater distance is another window.
 SAME_WINDOW_SECONDS = 2.0
+DIVISIONS_PER_WINDOW = 20
+SHORTEST_DIVISION_SECONDS = 0.5
+# A division leaves so much to the next: some requests of others are still on their way.
+LEFT_OVER = 0.05
+REQUESTS_PER_TURN = 2
+LIVE_RESERVE = 0.05
+LAST_SECONDS = 5.0
 
 
 class RateBudget:
-    """The requests left in the window, by what the upstream says and what is under way."""
+    """The requests left in the window, by what the upstream says, what is under way, and this replica's share."""
 
     __slots__ = (
+        "_allowance",
         "_blocked_until",
+        "_bulk_at",
         "_configured",
+        "_division_ends_at",
+        "_is_asking",
         "_limit",
         "_outstanding",
         "_remaining",
+        "_replicas",
         "_reset_at",
+        "_share",
         "_window_seconds",
     )
 
@@ -36,60 +56,123 @@ class RateBudget:
         self._reset_at = -math.inf
         self._blocked_until = -math.inf
         self._outstanding = 0
+        self._share = 1.0
+        self._replicas = 1
+        # None: unknown until an answer tells what remains.
+        self._allowance: float | None = None if limit else math.inf
+        self._division_ends_at = math.inf
+        self._is_asking = False
+        self._bulk_at = -math.inf
 
     @property
     def limit(self) -> float:
         """Requests in one window; infinite where nobody limits."""
         return self._limit
 
+    @property
+    def share(self) -> float:
+        """This replica's part of the budget, 0 to 1."""
+        return self._share
+
+    def set_share(self, share: float, replicas: int) -> None:
+        """From the next division on this replica may spend *share* of what remains; about *replicas* divide it."""
+        self._share = share
+        self._replicas = replicas
+        if share >= 1 and self._allowance is not None:
+            self._allowance = math.inf
+            self._division_ends_at = math.inf
+        elif self._division_ends_at == math.inf:
+            self._division_ends_at = -math.inf
+
+    def divide_again(self) -> None:
+        """The group has changed: what remains is looked at anew before more than one turn is sent."""
+        if self._limit != math.inf:
+            self._allowance = None
+            self._is_asking = False
+
     def remaining(self, now: float) -> float:
-        """Requests that may still be granted in this window."""
+        """Requests that this replica may send now."""
         if now < self._blocked_until:
             return 0
         self._roll(now)
-        return max(self._remaining - self._outstanding, 0)
+        left = max(self._remaining - self._outstanding, 0)
+        if self._allowance is None:
+            return 0 if self._is_asking else min(left, REQUESTS_PER_TURN)
+        return max(min(left, self._allowance), 0)
 
-    def reset_seconds(self, now: float) -> float:
-        """Seconds until requests are granted again or the window ends, whichever is told; 0 where unknown."""
-        return max(self._blocked_until - now, self._reset_at - now, 0.0)
+    def remaining_for_bulk(self, now: float) -> float:
+        """Requests that bulk work may send now: its pace, and the reserve for live commands, permitting."""
+        remaining = self.remaining(now)
+        seconds_left = self._reset_at - now
+        if self._limit == math.inf or seconds_left <= LAST_SECONDS:
+            return remaining
+        if now < self._bulk_at:
+            return 0
+        return max(remaining - LIVE_RESERVE * self._limit * self._share, 0)
 
-    def grant(self, requests: int, now: float) -> bool:
+    def grant(self, requests: int, now: float, *, is_bulk: bool = False) -> bool:
         """Takes *requests* out of the budget, all or none; each must later be answered or given back."""
         if self.remaining(now) < requests:
             return False
         if self._reset_at == -math.inf and self._limit != math.inf:
             self._reset_at = now + self._window_seconds
+        if is_bulk:
+            self._pace_bulk(requests, now)
         self._outstanding += requests
+        if self._allowance is None:
+            self._is_asking = True
+        else:
+            self._allowance -= requests
         return True
 
     def retry_at(self, now: float) -> float:
         """The earliest moment at which a refused grant can succeed by time alone."""
         if now < self._blocked_until:
             return self._blocked_until
-        return max(now, self._reset_at)
+        end = min(self._reset_at if self._reset_at > now else math.inf, self._division_ends_at)
+        return max(end, now) if end != math.inf else now
+
+    def bulk_retry_at(self, now: float) -> float:
+        """The same for bulk work."""
+        if self.remaining(now) < REQUESTS_PER_TURN:
+            return self.retry_at(now)
+        return self._bulk_at if self._bulk_at > now else max(self._reset_at - LAST_SECONDS, now)
 
     def give_back(self, requests: int) -> None:
         """Returns granted requests that were never sent."""
+        if not requests:
+            return
         self._outstanding -= requests
+        if self._allowance is not None:
+            self._allowance += requests
+        elif self._outstanding <= 0:
+            self._is_asking = False
 
     def answered(self, now: float) -> None:
         """One granted request was sent and its answer said nothing of the budget (a timeout, a broken connection)."""
         self._outstanding -= 1
         self._roll(now)
         self._remaining -= 1
+        if self._allowance is None:
+            # Nobody tells what others spend: this replica's share of the whole, less what it has spent itself.
+            self._divide(
+                self._remaining if self._share >= 1 else self._remaining - (1 - self._share) * self._limit, 1.0
+            )
 
     def observed(self, *, limit: int, remaining: int, reset_seconds: float, now: float) -> None:
         """One granted request was answered with the upstream's own figures."""
         self._outstanding -= 1
         self._limit = min(self._configured, limit)
         reset_at = now + reset_seconds
-        withheld = max(limit - self._limit, 0)
-        told = max(remaining - withheld, 0)
+        told = max(remaining - max(limit - self._limit, 0), 0)
         if abs(reset_at - self._reset_at) <= SAME_WINDOW_SECONDS:
             self._remaining = min(self._remaining, told)
         else:
             self._remaining = told
             self._reset_at = reset_at
+        if self._allowance is None:
+            self._divide(self._remaining, self._share)
+            self._begin_division(now)
 
     def refused(self, retry_after_seconds: float, now: float) -> None:
         """One granted request met a 429: nothing more goes out until the time it named."""
@@ -98,10 +181,45 @@ class RateBudget:
         self._blocked_until = max(self._blocked_until, now + retry_after_seconds)
         self._reset_at = max(self._reset_at, self._blocked_until)
 
+    def _divide(self, remaining: float, share: float) -> None:
+        self._is_asking = False
+        if share >= 1 or self._limit == math.inf:
+            self._allowance = math.inf
+            return
+        self._allowance = max(math.floor((remaining - self._left_over(remaining)) * share) - self._outstanding, 0)
+
+    def _left_over(self, remaining: float) -> float:
+        """What this division leaves: enough for every replica to ask again; nothing, where that were most of it."""
+        left_over = max(LEFT_OVER * remaining, REQUESTS_PER_TURN * self._replicas)
+        return left_over if remaining >= 2 * left_over else 0
+
+    def _begin_division(self, now: float) -> None:
+        if self._share >= 1 or self._limit == math.inf:
+            self._division_ends_at = math.inf
+            return
+        if not self._left_over(self._remaining):
+            # Too little is left for everybody to ask again: this division is the window's last.
+            self._division_ends_at = self._reset_at
+            return
+        length = max(self._window_seconds / DIVISIONS_PER_WINDOW, SHORTEST_DIVISION_SECONDS)
+        whole_divisions_left = max(math.ceil((self._reset_at - now) / length) - 1, 0)
+        self._division_ends_at = self._reset_at - whole_divisions_left * length
+
+    def _pace_bulk(self, requests: int, now: float) -> None:
+        seconds_left = self._reset_at - now
+        remaining = self.remaining(now)
+        if self._limit != math.inf and seconds_left > LAST_SECONDS and remaining > 0:
+            self._bulk_at = max(self._bulk_at, now) + seconds_left * requests / remaining
+
     def _roll(self, now: float) -> None:
         if now >= self._reset_at and self._reset_at != -math.inf:
             self._remaining = self._limit
             self._reset_at = -math.inf
+            self._bulk_at = -math.inf
+            self.divide_again()
+        elif now >= self._division_ends_at:
+            self._division_ends_at = math.inf
+            self.divide_again()
 
     def __repr__(self) -> str:
-        return f"<RateBudget {self._remaining - self._outstanding:g} of {self._limit:g}>"
+        return f"<RateBudget {self._remaining - self._outstanding:g} of {self._limit:g}, share {self._share:.2f}>"
