@@ -57,7 +57,7 @@ class Count:
 
 @dataclass(slots=True)
 class _Window:
-    ends_at: float
+    started: float
     requests: int = 0
 
 
@@ -98,13 +98,14 @@ class RateWindows:
         if self.limit is None:
             return None
         window = self._windows.get(user)
-        if window is None or now >= window.ends_at:
-            window = self._windows[user] = _Window(now + self.window_seconds)
+        # The age is subtracted, not the end from now: (now + 600) - now can be more than 600, and would be sent as 601.
+        if window is None or now - window.started >= self.window_seconds:
+            window = self._windows[user] = _Window(now)
         window.requests += 1
         return Count(
             self.limit,
             max(0, self.limit - window.requests),
-            math.ceil(window.ends_at - now),
+            math.ceil(self.window_seconds - (now - window.started)),
             window.requests > self.limit,
         )
 
@@ -121,7 +122,10 @@ class RateWindows:
     def statistics(self, now: float) -> dict[str, dict[str, float]]:
         """Requests counted and seconds left of each user's current window."""
         return {
-            user: {"requests": window.requests, "resets_in_seconds": round(window.ends_at - now, 3)}
+            user: {
+                "requests": window.requests,
+                "resets_in_seconds": round(window.started + self.window_seconds - now, 3),
+            }
             for user, window in self._windows.items()
-            if now < window.ends_at
+            if now - window.started < self.window_seconds
         }

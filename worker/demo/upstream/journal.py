@@ -4,6 +4,7 @@ Whoever judges the worker reads it: two requests of one customer that overlap, a
 created. It is bounded in entries and bytes; the oldest go first. It never holds a credential.
 """
 
+import sys
 from collections import Counter, deque
 from itertools import islice
 from typing import Final
@@ -39,8 +40,9 @@ class Entry:
         self.sequence = sequence
         self.started = started
         self.ended: float | None = None
-        self.method = method
-        self.customer_id = customer_id
+        # Entries are kept by the hundred thousand, and most repeat the methods and ids of others.
+        self.method = sys.intern(method)
+        self.customer_id = None if customer_id is None else sys.intern(customer_id)
         self.body = body
         self.status: int | None = None
         self.applied = False

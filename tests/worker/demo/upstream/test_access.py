@@ -35,6 +35,11 @@ def test_the_window_starts_with_the_first_request_and_is_not_prolonged_by_refuse
     assert counted == [Count(2, 1, 10, False), Count(2, 0, 6, False), Count(2, 0, 1, True), Count(2, 1, 10, False)]
 
 
+def test_a_new_window_lasts_exactly_its_length() -> None:
+    """At a moment where (now + 600) - now is more than 600, as floating point has it."""
+    assert RateWindows(limit=5, window_seconds=600).count("u", 3919.207) == Count(5, 4, 600, exceeded=False)
+
+
 def test_users_do_not_share_a_window() -> None:
     """Whatever the number of their tokens: it is the user that is counted."""
     windows = RateWindows(limit=1, window_seconds=10)

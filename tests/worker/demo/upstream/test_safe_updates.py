@@ -23,7 +23,7 @@ from worker.demo.upstream import RW_TOKEN, SimulatedUpstream, customer_id_for
 Fields = dict[str, Any]
 
 UNKNOWN = customer_id_for(9)
-IDS = (customer_id_for(0), customer_id_for(1), customer_id_for(2))
+IDS = (customer_id_for(0), customer_id_for(1))
 TAGS: list[Fields] = [{"id": f"00000000-0000-4000-8000-00000000007{n}", "name": f"Tag {n}"} for n in range(4)]
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -35,7 +35,7 @@ values: dict[str, st.SearchStrategy[Any]] = {
     "tags": tag_sets,
     **dict.fromkeys(CLEARABLE_FIELDS, st.none() | texts),
 }
-changes = st.fixed_dictionaries({}, optional=values).filter(bool)
+changes = st.fixed_dictionaries({}, optional=values)
 folds = st.tuples(st.sampled_from((*IDS, UNKNOWN)), st.lists(changes, min_size=1, max_size=3))
 unread = st.fixed_dictionaries(
     {
