@@ -88,6 +88,8 @@ async def _group(admin: Admin, settings: Settings) -> Verdict:
     except KafkaRefused as refused:
         text = str(refused).removeprefix(f"group {name}: ")
         return Verdict(f"group {name}", Mark.FAILED, text, f"allow DESCRIBE and READ on the group {name}")
+    if group.state == "unknown":
+        return Verdict(f"group {name}", Mark.SKIPPED, "the broker does not tell")
     if group.may is not None and "READ" not in group.may:
         return Verdict(f"group {name}", Mark.FAILED, "this user may not READ", f"allow READ on the group {name}")
     state = "has not been used yet" if group.state == "Dead" else f"{group.members} members, {group.state}"

@@ -203,6 +203,7 @@ class Admin:
         ]
         try:
             async with self._asking():
+                await self._await_controller()
                 answer = await self._client.create_topics(new, validate_only=dry_run)
         except IncompatibleBrokerVersion as error:
             raise KafkaRefused("the broker creates no topics on request") from error
@@ -210,6 +211,14 @@ class Admin:
             name: None if code in {_NO_ERROR, _ALREADY_EXISTS} else message or _meaning(code)
             for name, code, message in answer.topic_errors
         }
+
+    async def _await_controller(self) -> None:
+        # aiokafka stumbles over a cluster that names no controller: the embedded broker never does.
+        client = self._client._client  # noqa: SLF001  # as above
+        if client.cluster.controller is None:
+            await client.force_metadata_update()
+        if client.cluster.controller is None:
+            raise KafkaRefused("the brokers name no controller, so they create no topics on request")
 
     async def await_leaders(self, names: Sequence[str], *, within_seconds: float) -> None:
         """Returns when every partition of the topics has a leader. Raises `KafkaRefused` when time runs out."""

@@ -9,6 +9,8 @@ import pytest
 from aiokafka.protocol.metadata import MetadataRequest_v5
 
 from harness.broker import Broker, unique
+from harness.mock_broker import MockBroker
+from harness.reaper import Reaper
 from harness.topics import Topics
 from worker.kafka.admin import Absence, Group, connect, murmurs, refusal_of_transactions
 from worker.kafka.errors import KafkaRefused, KafkaUnreachable
@@ -153,6 +155,22 @@ class TestCreating:
             async with connect(options(broker.bootstrap_servers), heard, within_seconds=10) as admin:
                 with pytest.raises(KafkaRefused, match="no leaders after"):
                     await admin.await_leaders([unique("nothing")], within_seconds=0.3)
+
+    async def test_broker_that_creates_no_topics_is_told(self, reaper: Reaper) -> None:
+        """The embedded broker of the demo names no controller, and aiokafka would stumble over that."""
+        wanted = plan(
+            Role.EVENTS, "t", partitions=1, replication=1, retention_ms=3_600_000, largest_command_bytes=2_000_000
+        )
+        mock = MockBroker(reaper)
+
+        with murmurs() as heard:
+            async with connect(options(mock.bootstrap_servers), heard, within_seconds=10) as admin:
+                group = await admin.group("g")
+                with pytest.raises(KafkaRefused, match="create no topics"):
+                    await admin.create([wanted], dry_run=False)
+        mock.close()
+
+        assert group == Group("unknown", 0, None)
 
 
 class TestProtocol:
