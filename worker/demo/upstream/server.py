@@ -153,18 +153,12 @@ class SimulatedUpstream:
         if self._faults is not None:
             slow, failure = self._faults.pick(entry.method, entry.customer_id)
             delay += slow
-        if failure is None:
-            answer = self._carry_out(request, entry)
+        if failure is not None:
+            answer = await self._fail(request, entry, failure, delay)
         else:
-            entry.fault = failure.kind
-            carried_out = isinstance(failure, Truncate) or failure.apply
-            true_answer = self._carry_out(request, entry) if carried_out else None
+            answer = self._carry_out(request, entry)
             if delay:
                 await asyncio.sleep(delay)
-                delay = 0.0
-            answer = await self._fail(request, entry, failure, true_answer)
-        if delay:
-            await asyncio.sleep(delay)
         entry.status = answer.status
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
@@ -182,10 +176,12 @@ class SimulatedUpstream:
         entry.created = answer.created
         return answer
 
-    async def _fail(
-        self, request: web.BaseRequest, entry: Entry, failure: Failure, true_answer: Answer | None
-    ) -> Answer:
+    async def _fail(self, request: web.BaseRequest, entry: Entry, failure: Failure, delay: float) -> Answer:
         """The failing answer; where there is none, waits until the connection is gone."""
+        entry.fault = failure.kind
+        carried_out = isinstance(failure, Truncate) or failure.apply
+        true_answer = self._carry_out(request, entry) if carried_out else None
+        await asyncio.sleep(delay)
         match failure:
             case Reset():
                 _reset(request)
