@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
 
 from worker.settings import SECRETS, Settings, SettingsInvalid, load_settings, settings_warnings, variable_of
 
@@ -277,6 +278,14 @@ def test_secrets_are_in_no_text_of_the_settings(environment: Environment) -> Non
     for text in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
         assert SECRET not in text
         assert "planted-user" not in text
+
+
+def test_refused_secret_is_not_in_pydantics_own_error() -> None:
+    """Tests and tools build settings directly, and an error may end up in a log."""
+    with pytest.raises(ValidationError) as refused:
+        Settings(upstream_token=SecretStr(f"Bearer {SECRET}"), upstream_base_url=f"https://me:{SECRET}@x")
+
+    assert SECRET not in str(refused.value)
 
 
 @profile(suppress_health_check=[HealthCheck.function_scoped_fixture])
