@@ -127,6 +127,7 @@ class Worker:
         )
         self._assignment = Assignment(
             consumer=self._consumer,
+            instance_id=settings.kafka_group_instance_id,
             make_ledger=self._cluster.ledger,
             make_partition=self._make_partition,
             read_back=self._cluster.read_back,

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from handlers.record import CommandRecord
@@ -23,7 +24,7 @@ from worker.deduplication import DeduplicationWindow, identity_in
 from worker.delivery import Delivery
 from worker.intake import Intake
 from worker.kafka.consumer import OffsetReader, has_handled, is_expelled, watch_heartbeats
-from worker.kafka.errors import CommitFailed, CommitUncertain, PartitionLost
+from worker.kafka.errors import CommitFailed, CommitUncertain, KafkaRefused, PartitionLost
 from worker.kafka.ledger import Ledger
 from worker.lease import Lease
 from worker.partition import Partition
@@ -47,6 +48,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         self,
         *,
         consumer: Callable[[], AIOKafkaConsumer | None],
+        instance_id: str | None,
         make_ledger: Callable[[TopicPartition], Ledger],
         make_partition: Callable[[TopicPartition, Watermark, DeduplicationWindow, int], Partition],
         read_back: Callable[[TopicPartition, int, int], AsyncIterator[CommandRecord]],
@@ -65,6 +67,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         *deduplication_window* in offsets; *drain_seconds*: how long a revocation waits for what is under way, in all.
         """
         self._consumer = consumer
+        self._instance_id = instance_id
         self._make_ledger = make_ledger
         self._make_partition = make_partition
         self._read_back = read_back
@@ -117,6 +120,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         numbers = sorted(partition.partition for partition in revoked)
         if is_expelled(self._member()):
             log.warning("expelled_from_group", partitions=numbers)
+            if self._instance_id is not None and self._lease.is_valid(self._now()):
+                self._group().create_task(_displaced(self._instance_id))
         else:
             await self._drain(self._drain_seconds)
         await self._drop()
@@ -131,16 +136,16 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     async def _own(self, topic_partition: TopicPartition) -> None:
         """One partition from its assignment on, until this task is cancelled.
 
-        One that another producer has fenced is built anew, once the group has accepted a later heartbeat: the group
-        still assigns it here, so the other was a predecessor that came late. The pauses grow.
+        One that another producer has fenced, or that Kafka could not serve, is built anew once the group has accepted
+        a later heartbeat: it is still assigned here, so the other was a predecessor that came late. The pauses grow.
         """
         pause_seconds = FENCED_PAUSE_SECONDS
         while True:
             ledger = self._make_ledger(topic_partition)
             try:
                 await self._own_until_lost(topic_partition, ledger)
-            except* PartitionLost as lost:
-                log.warning("partition_fenced", partition=topic_partition.partition, error=str(lost.exceptions[0]))
+            except* (PartitionLost, CommitFailed, CommitUncertain, KafkaError) as lost:
+                log.warning("partition_interrupted", partition=topic_partition.partition, error=str(lost.exceptions[0]))
                 self._leave(topic_partition)
             finally:
                 await ledger.close()
@@ -172,7 +177,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         offsets = self._offsets()
         repeat = AsyncRetrying(
             retry=retry_if_exception_type((CommitFailed, CommitUncertain)),
-            wait=wait_exponential_jitter(initial=0.1, max=2, jitter=0.1),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.1),
             before_sleep=_say_why(topic_partition),
         )
         await repeat(ledger.start)
@@ -195,13 +200,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 ledger,
                 watermark,
                 partition=topic_partition.partition,
+                horizon=committable + found.horizon,
                 interval_seconds=self._commit_interval_seconds,
                 expects_company=lambda: partition.in_flight > 1,
                 wanted_horizon=partition.wanted_horizon,
                 read_progress=lambda: offsets.committed(topic_partition),
+                on_commit=self._noticed,
             )
         )
-        partition.on_committed = self._noticed
         return partition, min(committable + found.horizon, end)
 
     async def _drain(self, deadline_seconds: float) -> bool:
@@ -286,6 +292,15 @@ def _starting_point(
     except ProgressUnreadable as error:
         log.warning("progress_unreadable", partition=topic_partition.partition, error=str(error))
         return committed, Progress(0, 0)
+
+
+async def _displaced(instance_id: str) -> None:
+    """Ends the process: two members with one id would evict each other at every heartbeat, for ever."""
+    msg = (
+        f"another process has joined the group as KAFKA_GROUP_INSTANCE_ID={instance_id}; "
+        "give each replica an id of its own, such as its pod's name"
+    )
+    raise KafkaRefused(msg)
 
 
 async def _drain_or_lose(partition: Partition, owning: asyncio.Task[None]) -> None:

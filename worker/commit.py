@@ -67,15 +67,18 @@ class Committer:
         watermark: Watermark,
         *,
         partition: int,
+        horizon: int,
         interval_seconds: float,
         expects_company: Callable[[], bool],
         wanted_horizon: Callable[[], int],
         read_progress: Callable[[], Awaitable[tuple[int, str]]],
+        on_commit: Callable[[], None],
     ) -> None:
         """Waits at most *interval_seconds* for company, and only while *expects_company* says that some is near.
 
-        *wanted_horizon* is the offset below which the partition would like to act; *read_progress* asks Kafka for
-        the committed offset and its metadata, after a commit of unknown fate.
+        *horizon* is the committed one, the predecessor's; *wanted_horizon* is the offset below which the partition
+        would like to act; *read_progress* asks Kafka for the committed offset and its metadata, after a commit of
+        unknown fate; *on_commit* is called after each commit.
         """
         self._ledger = ledger
         self._watermark = watermark
@@ -84,8 +87,10 @@ class Committer:
         self._expects_company = expects_company
         self._wanted_horizon = wanted_horizon
         self._read_progress = read_progress
+        self._on_commit = on_commit
         self._pending: list[Pending] = []
-        self._horizon = watermark.committable
+        # Never smaller than the predecessor's: should this worker end before it has read so far, its successor must.
+        self._horizon = horizon
         self._horizon_is_due = False
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
@@ -93,7 +98,7 @@ class Committer:
         self._is_uncertain = False
         self._repeat = AsyncRetrying(
             retry=retry_if_exception_type((CommitFailed, CommitUncertain)),
-            wait=wait_exponential_jitter(initial=0.1, max=5, jitter=0.1),
+            wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1),
             stop=stop_never,
             before_sleep=self._say_why,
         )
@@ -139,6 +144,7 @@ class Committer:
                 self._horizon_is_due = False
                 await self._commit([settlement for settlement, _ in pending])
                 self._report(pending)
+                self._on_commit()
             if not self._pending and not self._ready.is_set():
                 self._idle.set()
 

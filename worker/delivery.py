@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 # A 404 or a broken answer before the first good one may be a wrong address: it is asked again before it counts.
 CONFIRM_SECONDS = 2.0
+# The shortest wait for a moment that has come: never a busy loop.
+TICK_SECONDS = 0.005
 
 
 Failure = NotFound | Rejected | RateLimited | Unavailable | DeploymentFault | ContractBroken
@@ -96,7 +98,7 @@ class Delivery:
             while True:
                 self._wake.clear()
                 due = self._begin_turns(under_way)
-                timer = None if due is None else loop.call_at(due - self._now() + loop.time(), self._wake.set)
+                timer = None if due is None else loop.call_later(max(due - self._now(), TICK_SECONDS), self._wake.set)
                 try:
                     await self._wake.wait()
                 finally:

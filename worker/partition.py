@@ -87,7 +87,6 @@ class Partition:
         self._is_misplaced = is_misplaced
         self._committer: Committer | None = None
         self._quiet = asyncio.Event()
-        self.on_committed: Callable[[], None] = lambda: None
 
     def attach(self, committer: Committer) -> None:
         """Gives the partition its committer, which in turn asks the partition whether company is near."""
@@ -222,11 +221,9 @@ class Partition:
     def _committed(self, customer_id: str, commands: Sequence[Command]) -> None:
         self.held_bytes -= sum(held_bytes(command) for command in commands)
         self.lanes.committed(customer_id)
-        self.on_committed()
 
     def _released(self, size: int) -> None:
         self.held_bytes -= size
-        self.on_committed()
 
     def _note_quiet(self) -> None:
         if self.is_closing and self.in_flight == 0:

@@ -65,7 +65,7 @@ class Cluster:
         """Calls *start* until it finds a broker, for a minute at most. Raises KafkaUnreachable."""
         repeat = AsyncRetrying(
             retry=retry_if_exception_type(KafkaConnectionError),
-            wait=wait_exponential_jitter(initial=0.2, max=5),
+            wait=wait_exponential_jitter(multiplier=0.2, max=5),
             stop=stop_after_delay(START_SECONDS),
             before_sleep=self._say_why,
             reraise=True,

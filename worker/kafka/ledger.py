@@ -126,7 +126,8 @@ class ExactlyOnceLedger:
         try:
             await producer.begin_transaction()
         except (KafkaError, IllegalOperation, IllegalStateError) as error:
-            raise _translated(error) from error
+            # A producer that cannot begin is of no more use, whatever became of its last transaction.
+            raise _uncertain(error) from error
         try:
             await _publish(producer, publications)
             await producer.send_offsets_to_transaction(
@@ -138,10 +139,7 @@ class ExactlyOnceLedger:
         try:
             await producer.commit_transaction()
         except (KafkaError, IllegalOperation) as error:
-            translated = _translated(error)
-            if isinstance(translated, CommitFailed):
-                raise CommitUncertain(str(translated)) from error
-            raise translated from error
+            raise _uncertain(error) from error
 
     async def close(self) -> None:
         """Stops the producer, if one was started."""
@@ -155,11 +153,8 @@ class ExactlyOnceLedger:
         try:
             await producer.abort_transaction()
         except (KafkaError, IllegalOperation, IllegalStateError) as error:
-            translated = _translated(error)
-            if not isinstance(translated, CommitFailed):
-                raise translated from error
             # A producer that cannot abort is of no more use; its successor's start aborts for it.
-            raise CommitUncertain(str(translated)) from error
+            raise _uncertain(error) from error
 
 
 class AtLeastOnceLedger:
@@ -218,6 +213,11 @@ async def _send(producer: AIOKafkaProducer, topic: str, record: OutcomeRecord) -
     partitions = await producer.partitions_for(topic)
     sent_batch: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=min(partitions))
     return sent_batch
+
+
+def _uncertain(error: Exception) -> Exception:
+    translated = _translated(error)
+    return CommitUncertain(str(translated)) if isinstance(translated, CommitFailed) else translated
 
 
 def _translated(error: Exception) -> Exception:

@@ -16,6 +16,8 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 HEARTBEAT_INTERVAL_MS = 500
 SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000
+# A topic that was given more partitions is noticed this soon.
+METADATA_MAX_AGE_MS = 30_000
 BATCH_RECORDS = 1000
 # FastStream waits this long for records and, where none came, as long again.
 POLL_MS = 10
@@ -42,6 +44,7 @@ def subscribe(
         client_id=options["client_id"],
         security=_security(options),
         consumer_only=True,
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
         allow_auto_create_topics=False,
         apply_types=False,
         logger=_logger(),
