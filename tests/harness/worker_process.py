@@ -58,6 +58,20 @@ class WorkerProcess:
         state: dict[str, Any] = json.loads(body)
         return state
 
+    async def settles_more(self, *, within_seconds: float = 30) -> None:
+        """Returns when it is ready and has settled more commands than it had by then."""
+        await self.wait_ready(within_seconds=within_seconds)
+        before = await self._settled()
+
+        async def more() -> bool:
+            return await self._settled() > before
+
+        await eventually(more, within_seconds=within_seconds, what="the worker settles commands")
+
+    async def _settled(self) -> int:
+        outcomes = (await self.status())["outcomes"]
+        return int(outcomes["event"] + sum(outcomes["dead_letter"].values()))
+
     async def wait_ready(self, *, within_seconds: float = 30) -> None:
         """Returns when /readyz says 200; AssertionError when the process ends instead."""
         await self.wait_for_page("/readyz", 200, within_seconds=within_seconds)
