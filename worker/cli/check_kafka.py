@@ -92,7 +92,8 @@ async def _group(admin: Admin, settings: Settings) -> Verdict:
         return Verdict(f"group {name}", Mark.SKIPPED, "the broker does not tell")
     if group.may is not None and "READ" not in group.may:
         return Verdict(f"group {name}", Mark.FAILED, "this user may not READ", f"allow READ on the group {name}")
-    state = "has not been used yet" if group.state == "Dead" else f"{group.members} members, {group.state}"
+    members = f"{group.members} member{'s' if group.members != 1 else ''}"
+    state = "has not been used yet" if group.state == "Dead" else f"{members}, {group.state}"
     return Verdict(f"group {name}", Mark.OK, state)
 
 

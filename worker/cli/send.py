@@ -62,7 +62,7 @@ def send(
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Wait this long for the outcome, and show it.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object; with --wait, the outcome in it.")
+        bool, typer.Option("--json", help="Print one JSON object; with --wait, the whole outcome in it.")
     ] = False,
 ) -> None:
     """Publish one command that updates a customer.
