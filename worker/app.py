@@ -28,11 +28,12 @@ from worker.kafka.consumer import group_lags, leave_on_stop
 from worker.kafka.errors import CommitFailed, KafkaFault, KafkaUnreachable
 from worker.kafka.partitioner import partition_of
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
-from worker.lanes import Lanes
+from worker.lanes import Lanes, LaneState
 from worker.lease import Lease
 from worker.operations.http import routes
 from worker.operations.overview import Overview
 from worker.operations.server import make_server
+from worker.operations.watchdog import ProgressWatchdog, task_stacks
 from worker.pacing.backoff import RetryPolicy
 from worker.pacing.circuit_breaker import CircuitState
 from worker.pacing.gate import Gate
@@ -52,6 +53,8 @@ log = structlog.get_logger(__name__)
 # What is left of the grace period for leaving the group and closing connections.
 LEAVING_SECONDS = 3.0
 HOUSEKEEPING_SECONDS = 0.5
+# Longer than any one request or commit takes.
+STALLED_SECONDS = 120.0
 # How often to look which partitions are held, and what waits in all of them.
 MEMBERSHIP_SECONDS = 0.1
 SHARING_SECONDS = 1.0
@@ -158,6 +161,7 @@ class Worker:
             partitions=lambda: self._assignment.partitions,
             is_member=lambda: self._assignment.is_member,
         )
+        self._watchdog = ProgressWatchdog(patience_seconds=STALLED_SECONDS)
         self._stopping = asyncio.Event()
         self._cut_short = asyncio.Event()
 
@@ -231,8 +235,23 @@ class Worker:
             if self._token.version != self._token_version:
                 self._token_version = self._token.version
                 self._gate.probe_now(time.monotonic())
+            self._watch_progress()
             self._intake.regulate()
             self._delivery.wake()
+
+    def _watch_progress(self) -> None:
+        now = time.monotonic()
+        partitions = self._assignment.partitions.values()
+        waiting = (LaneState.READY, LaneState.TAKEN, LaneState.COMMITTING)
+        stalled = self._watchdog.is_stalled(
+            settled=sum(partition.committer.settled for partition in partitions),
+            work_waits=any(partition.lanes.count(state) for partition in partitions for state in waiting),
+            may_work=self._lease.is_valid(now) and self._gate.is_open and self._gate.admits_bulk(now),
+            now=now,
+        )
+        if stalled and not self._overview.is_stalled:
+            log.error("progress_stalled", patience_seconds=STALLED_SECONDS, tasks=task_stacks())
+        self._overview.is_stalled = stalled
 
     async def _share_budget(self) -> None:
         """Follows what waits in the whole group, and takes this replica's share of the upstream's budget."""

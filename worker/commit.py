@@ -103,6 +103,7 @@ class Committer:
             before_sleep=self._say_why,
         )
         self.commits = 0
+        self.settled = 0
 
     @property
     def horizon(self) -> int:
@@ -198,6 +199,7 @@ class Committer:
             self._watermark.complete(offset)
         self._horizon = horizon
         self.commits += 1
+        self.settled += len(settlements)
 
     async def _write_once(self, publications: Sequence[Publication], offset: int, metadata: str) -> None:
         if self._is_uncertain:

@@ -40,6 +40,7 @@ class Overview:
         self._partitions = partitions
         self._is_member = is_member
         self.state = "starting"
+        self.is_stalled = False
 
     def status(self) -> Status:
         """The worker at this moment."""
@@ -55,7 +56,7 @@ class Overview:
         return Status(
             state=self.state,
             reason=reason,
-            alive=not stuck,
+            alive=not stuck and not self.is_stalled,
             ready=self.state == "running" and self._is_member() and not self._gate.held_for and not stuck,
             worker=self._worker,
             version=version("customer-sync"),
@@ -88,6 +89,8 @@ class Overview:
     def _reason(self, *, stuck: bool) -> str:
         if stuck:
             return f"records have not been asked for in more than {LONGEST_POLL_PAUSE_SECONDS:g} s"
+        if self.is_stalled:
+            return "work waits, nothing holds it back, and nothing is settled: see progress_stalled in the log"
         if self._gate.held_for:
             return f"held by a fault of the deployment: {self._gate.held_for}"
         if self.state == "running" and not self._is_member():
