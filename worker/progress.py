@@ -7,12 +7,15 @@ the bits of `Watermark.completed_beyond`, as they are (b) or deflated (z), which
 
 import base64
 import binascii
+import re
 import zlib
 from dataclasses import dataclass
 
 VERSION = "1"
 # Below the broker's default of 4,096 bytes, by what a longer horizon may yet need.
 METADATA_LIMIT = 4080
+
+_is_distance = re.compile("[0-9a-f]{1,16}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def decode(metadata: str) -> Progress:
         return Progress(0, 0)
     version, _, rest = metadata.partition(".")
     horizon, _, packed = rest.partition(".")
-    if version != VERSION or packed[:1] not in {"b", "z"}:
+    if version != VERSION or not _is_distance(horizon) or packed[:1] not in {"b", "z"}:
         raise ProgressUnreadable(metadata)
     try:
         body = base64.b64decode(packed[1:], validate=True)

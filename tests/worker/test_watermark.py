@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
-from worker import progress
+from worker.progress import Progress, decode, encode
 from worker.watermark import Watermark
 
 
@@ -157,8 +157,8 @@ class OutOfOrderCompletion(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         """A successor reads the commit, and then the log from there on."""
-        metadata = progress.encode(self.watermark.completed_beyond)
-        successor = Watermark(self.committed, progress.decode(metadata))
+        metadata = encode(Progress(self.watermark.completed_beyond, horizon=0))
+        successor = Watermark(self.committed, decode(metadata).completed_beyond)
         again = {offset for offset in self.log if offset >= self.committed and successor.begin(offset)}
 
         assert again == self.unfinished
