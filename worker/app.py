@@ -10,11 +10,11 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from importlib.metadata import version
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faststream.asgi import AsgiFastStream
-from faststream.asgi.factories.asyncapi.route import AsyncAPIRoute
 
 from handlers.event import EventFormat
 from handlers.record import CommandRecord
@@ -30,6 +30,7 @@ from worker.kafka.partitioner import partition_of
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
 from worker.lanes import Lanes, LaneState
 from worker.lease import Lease
+from worker.operations.asyncapi import asyncapi_document
 from worker.operations.http import routes
 from worker.operations.overview import Overview
 from worker.operations.server import make_server
@@ -335,10 +336,18 @@ class Worker:
         )
 
     def _asgi(self) -> AsgiFastStream:
+        settings = self._settings
+        contract = asyncapi_document(
+            version=version("customer-sync"),
+            commands_topic=settings.commands_topic,
+            events_topic=settings.events_topic,
+            dead_letter_topic=settings.dead_letter_topic,
+            field_case=settings.event_field_case,
+        )
+        overview = self._overview
         return AsgiFastStream(
             self._broker,
-            asgi_routes=routes(self._overview.status, self._metrics.registry, self._overview.refresh_gauges),
-            asyncapi_path=AsyncAPIRoute("/asyncapi", try_it_out_path=None),
+            asgi_routes=routes(overview.status, self._metrics.registry, overview.refresh_gauges, contract),
             logger=None,
         )
 

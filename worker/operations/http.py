@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from faststream.asgi import AsgiResponse, get
@@ -37,8 +37,17 @@ Version {version}, worker {worker}.</p>
 """
 
 
-def routes(status: Callable[[], Status], registry: CollectorRegistry, refresh: Callable[[Status], None]) -> list[Route]:
-    """The worker's HTTP routes; *refresh* sets the gauges from a status before they are read."""
+def routes(
+    status: Callable[[], Status],
+    registry: CollectorRegistry,
+    refresh: Callable[[Status], None],
+    asyncapi: Mapping[str, Any],
+) -> list[Route]:
+    """The worker's HTTP routes; *refresh* sets the gauges from a status before they are read.
+
+    *asyncapi* is served as it is: FastStream's own page loads its scripts from another host, and knows no headers.
+    """
+    contract = json.dumps(asyncapi, indent=2, ensure_ascii=False).encode()
 
     @get(include_in_schema=False)
     async def livez(_scope: object) -> AsgiResponse:
@@ -64,7 +73,19 @@ def routes(status: Callable[[], Status], registry: CollectorRegistry, refresh: C
     async def page(_scope: object) -> AsgiResponse:
         return AsgiResponse(_overview(status()).encode(), 200, {"content-type": "text/html; charset=utf-8"})
 
-    return [("/livez", livez), ("/readyz", readyz), ("/metrics", metrics), ("/api/status", api_status), ("/", page)]
+    @get(include_in_schema=False)
+    async def asyncapi_document(_scope: object) -> AsgiResponse:
+        return AsgiResponse(contract, 200, {"content-type": "application/json"})
+
+    return [
+        ("/livez", livez),
+        ("/readyz", readyz),
+        ("/metrics", metrics),
+        ("/api/status", api_status),
+        ("/asyncapi", asyncapi_document),
+        ("/asyncapi.json", asyncapi_document),
+        ("/", page),
+    ]
 
 
 def _text(body: str, status_code: int) -> AsgiResponse:
