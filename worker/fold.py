@@ -103,9 +103,15 @@ class Fold:
         """Whether a command in it is not bulk."""
         return any(command.priority is Priority.LIVE for command in self.commands)
 
-    def expire(self, now_ms: int) -> None:
-        """Marks commands whose time ran out before they were begun (wall clock, milliseconds since 1970)."""
+    def expire(self, now_ms: int, *, begun: int = 0) -> None:
+        """Marks commands whose time ran out before they were begun (wall clock, milliseconds since 1970).
+
+        The first *begun* were begun in an earlier fold that was taken apart: what became of them only the upstream
+        can tell.
+        """
         for index, command in enumerate(self.commands):
+            if index < begun:
+                continue
             if command.expires_at_ms is not None and command.expires_at_ms <= now_ms:
                 self._dead[index] = Dead(
                     Reason.EXPIRED, "expirytime: the command expired before it was begun", status=None, attempts=0

@@ -14,7 +14,7 @@ Pure: `now` is monotonic seconds.
 """
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from enum import Enum, auto
 from itertools import count
@@ -40,7 +40,7 @@ class LaneState(Enum):
 class Lane:
     """The commands of one customer that wait, in order, and the fold that is under way."""
 
-    __slots__ = ("customer_id", "fold", "is_suspect", "live_waiting", "queued_as", "state", "ticket", "waiting")
+    __slots__ = ("begun", "customer_id", "fold", "is_suspect", "live_waiting", "queued_as", "state", "waiting")
 
     def __init__(self, customer_id: str) -> None:
         self.customer_id = customer_id
@@ -48,9 +48,10 @@ class Lane:
         self.fold: Fold | None = None
         self.state = LaneState.READY
         self.live_waiting = 0
+        # So many at the front were in a fold before, and were put back when it was taken apart.
+        self.begun = 0
         self.is_suspect = False
         self.queued_as: Priority | None = None
-        self.ticket = 0
 
     @property
     def priority(self) -> Priority:
@@ -66,8 +67,7 @@ class Lanes:
         self._coalesce = coalesce
         self._fold_below = fold_below
         self._lanes: dict[str, Lane] = {}
-        self._ready: dict[Priority, deque[tuple[Lane, int]]] = {priority: deque() for priority in Priority}
-        self._ready_count = dict.fromkeys(Priority, 0)
+        self._ready: dict[Priority, OrderedDict[str, Lane]] = {priority: OrderedDict() for priority in Priority}
         self._backing_off: list[tuple[float, int, Lane]] = []
         self._beyond: list[tuple[int, int, Lane]] = []
         self._allowed_below = ANY_OFFSET
@@ -76,36 +76,33 @@ class Lanes:
 
     def add(self, command: Command) -> None:
         """Puts *command* at the end of its customer's lane."""
-        lane = self._lanes.get(command.customer_id)
-        if lane is None:
-            lane = self._lanes[command.customer_id] = Lane(command.customer_id)
-            self._states[LaneState.READY] += 1
+        known = self._lanes.get(command.customer_id)
+        lane = known or Lane(command.customer_id)
         lane.waiting.append(command)
         if command.priority is Priority.LIVE:
             lane.live_waiting += 1
-        is_parked = lane.state is LaneState.READY and lane.queued_as is None and len(lane.waiting) > 1
-        if lane.state is LaneState.READY and lane.queued_as is not lane.priority and not is_parked:
+        if known is None:
+            self._lanes[command.customer_id] = lane
+            self._states[LaneState.READY] += 1
+            self._enqueue(lane)
+        elif lane.queued_as is Priority.BULK and command.priority is Priority.LIVE:
             self._enqueue(lane)
 
     def has_ready(self, priority: Priority) -> bool:
         """Whether a lane of this priority waits for its turn."""
-        return self._ready_count[priority] > 0
+        return bool(self._ready[priority])
 
     def allow(self, below: int) -> None:
         """Lanes whose next command lies at an offset below *below*, and no others, may take their turns from now on."""
         self._allowed_below = below
         while self._beyond and self._beyond[0][0] < below:
-            _, _, lane = heapq.heappop(self._beyond)
-            if lane.state is LaneState.READY and lane.queued_as is None:
-                self._enqueue(lane)
+            self._enqueue(heapq.heappop(self._beyond)[2])
 
     def take(self, priority: Priority, now_ms: int) -> Fold | None:
         """The next lane's fold, or None; *now_ms* (milliseconds since 1970) is for commands that have expired."""
         queue = self._ready[priority]
         while queue:
-            lane, ticket = queue.popleft()
-            if lane.ticket != ticket:
-                continue
+            lane = next(iter(queue.values()))
             first = lane.waiting[0].record.offset if lane.fold is None else 0
             if first < self._allowed_below:
                 return self._take(lane, now_ms)
@@ -129,6 +126,7 @@ class Lanes:
         left = fold.commands[settled:]
         lane.waiting.extendleft(reversed(left))
         lane.live_waiting += sum(command.priority is Priority.LIVE for command in left)
+        lane.begun += len(left)
         lane.is_suspect = bool(left) and fold.is_shortened
         lane.fold = None
         self._move(lane, LaneState.COMMITTING)
@@ -177,7 +175,8 @@ class Lanes:
                 lane.waiting.popleft()
             lane.live_waiting -= sum(command.priority is Priority.LIVE for command in commands)
             lane.fold = Fold(commands)
-            lane.fold.expire(now_ms)
+            lane.fold.expire(now_ms, begun=lane.begun)
+            lane.begun = max(lane.begun - len(commands), 0)
         self._move(lane, LaneState.TAKEN)
         return lane.fold
 
@@ -199,17 +198,13 @@ class Lanes:
 
     def _enqueue(self, lane: Lane) -> None:
         self._dequeue(lane)
-        priority = self._urgency(lane)
-        lane.ticket = next(self._tickets)
-        lane.queued_as = priority
-        self._ready[priority].append((lane, lane.ticket))
-        self._ready_count[priority] += 1
+        lane.queued_as = self._urgency(lane)
+        self._ready[lane.queued_as][lane.customer_id] = lane
 
     def _dequeue(self, lane: Lane) -> None:
         if lane.queued_as is not None:
-            self._ready_count[lane.queued_as] -= 1
+            del self._ready[lane.queued_as][lane.customer_id]
             lane.queued_as = None
-            lane.ticket = 0
 
     @staticmethod
     def _urgency(lane: Lane) -> Priority:
