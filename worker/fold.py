@@ -86,7 +86,8 @@ class Fold:
         self.is_asked_again = False
         self.tried = len(self.commands)
         self._dead: dict[int, Dead] = {}
-        self._server_errors = 0
+        # In a row, for each kind of request: only a GET that succeeded leads to a PATCH.
+        self._server_errors = dict.fromkeys(Request, 0)
 
     @property
     def is_shortened(self) -> bool:
@@ -166,16 +167,17 @@ class Fold:
         """The request failed in a way that may pass, after *spent_seconds*. Counts as an attempt."""
         self.attempts += 1
         self.elapsed_seconds += spent_seconds
-        self._server_errors = self._server_errors + 1 if answer.may_be_the_commands_fault else 0
+        self._count(answer, request)
         undecided = self._undecided()
         wait = policy.wait_seconds(self.attempts, self.elapsed_seconds, random)
-        suspicious = self._server_errors >= SUSPICIOUS_SERVER_ERRORS and others_succeed
-        being_taken_apart = self.is_shortened and len(undecided) > 1 and answer.may_be_the_commands_fault
-        if wait is not None and not suspicious and not (being_taken_apart and others_succeed):
+        suspicious = self._server_errors[request] >= SUSPICIOUS_SERVER_ERRORS and others_succeed
+        divisible = request is Request.PATCH and answer.may_be_the_commands_fault and len(undecided) > 1
+        if wait is not None and not suspicious and not (divisible and self.is_shortened):
             self.elapsed_seconds += wait
             return Retry(wait)
-        if request is Request.PATCH and answer.may_be_the_commands_fault and len(undecided) > 1:
-            return self._shorten()
+        if divisible:
+            # While nobody else succeeds it may still be an outage: then the prefixes are not tried in a burst.
+            return self._shorten(after_seconds=0 if others_succeed else wait or 0)
         dead = Dead(
             Reason.RETRIES_EXHAUSTED,
             f"{answer.cause}: {self.attempts} attempts failed, the last {request} with this answer",
@@ -187,12 +189,18 @@ class Fold:
     def _undecided(self) -> list[tuple[int, Command]]:
         return [(index, self.commands[index]) for index in range(self.tried) if index not in self._dead]
 
-    def _shorten(self) -> Retry:
+    def _count(self, answer: Unavailable, request: Request) -> None:
+        counted = self._server_errors
+        counted[request] = counted[request] + 1 if answer.may_be_the_commands_fault else 0
+        if request is Request.PATCH:
+            counted[Request.GET] = 0
+
+    def _shorten(self, *, after_seconds: float = 0) -> Retry:
         self.tried = self._undecided()[-1][0]
         self.attempts = 0
         self.elapsed_seconds = 0.0
-        self._server_errors = 0
-        return Retry(0)
+        self._server_errors = dict.fromkeys(Request, 0)
+        return Retry(after_seconds)
 
     def _decide(self, indexes: Sequence[int], dead: Dead) -> Settled:
         for index in indexes:

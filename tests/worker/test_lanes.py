@@ -327,13 +327,16 @@ def test_command_begun_in_time_does_not_expire_when_its_fold_is_taken_apart() ->
 def test_lanes_that_are_gone_are_not_kept_in_memory() -> None:
     """Bulk lanes that a live edit overtakes, for hours: nothing is left behind in the queue of bulk."""
     lanes = Lanes(coalesce=True)
-    for number in range(1_000):
+
+    def overtake(number: int) -> None:
         lanes.add(a_command(2 * number, customer=number, priority=BULK))
         lanes.add(a_command(2 * number + 1, customer=number, priority=LIVE))
         fold = taken(lanes)
         lanes.settle(fold, 2)
         lanes.committed(fold.customer_id)
-    del fold
+
+    for number in range(1_000):
+        overtake(number)
     gc.collect()
 
     assert sum(isinstance(thing, Lane) for thing in gc.get_objects()) < 10
