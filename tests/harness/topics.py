@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from harness.broker import Broker, unique
 from harness.mock_broker import PARTITIONS_OF_EVERY_TOPIC
@@ -20,7 +21,7 @@ class Message:
 
     key: str | bytes | None
     value: Any
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
     partition: int | None = None
     """None: where Kafka's murmur2 of the key puts it."""
     timestamp_ms: int | None = None
@@ -44,7 +45,7 @@ class Outcome:
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, str]
-    raw_headers: tuple[tuple[str, bytes], ...]
+    raw_headers: tuple[tuple[str, bytes | None], ...]
     is_event: bool
 
     @property
@@ -109,6 +110,41 @@ class Topics:
             ]
             done = [await one for one in sent]
         return [f"{one.topic}:{one.partition}:{one.offset}" for one in done]
+
+    async def publish_in_transaction(self, messages: Iterable[Message], *, commit: bool) -> list[str]:
+        """Publishes in a transaction of its own, which ends as *commit* says; the coordinates of each."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap_servers, transactional_id=unique("publisher")
+        ) as producer:
+            await producer.begin_transaction()
+            done = [
+                await producer.send_and_wait(
+                    self.commands, key=message.key_bytes(), value=message.value_bytes(), headers=list(message.headers)
+                )
+                for message in messages
+            ]
+            await (producer.commit_transaction() if commit else producer.abort_transaction())
+        return [f"{one.topic}:{one.partition}:{one.offset}" for one in done]
+
+    async def limit_events(self, largest_bytes: int) -> None:
+        """Sets max.message.bytes of the events topic; returns when the broker goes by it."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        await admin.start()
+        try:
+            topic = ConfigResource(ConfigResourceType.TOPIC, self.events)
+            wanted = {"max.message.bytes": str(largest_bytes)}
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, self.events, configs=wanted)])
+
+            async def in_force() -> bool:
+                (answer,) = await admin.describe_configs([topic])
+                return any(
+                    (name, value) == ("max.message.bytes", str(largest_bytes))
+                    for name, value, *_ in answer.resources[0][4]
+                )
+
+            await eventually(in_force, within_seconds=10, what=f"events are limited to {largest_bytes} bytes")
+        finally:
+            await admin.close()
 
     async def read_outcomes(
         self,
@@ -203,7 +239,7 @@ class Topics:
             offset=record.offset,
             key=record.key,
             value=record.value,
-            headers={name: value.decode(errors="replace") for name, value in record.headers},
+            headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
             raw_headers=tuple(record.headers),
             is_event=record.topic == self.events,
         )

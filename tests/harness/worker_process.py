@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,12 @@ class WorkerProcess:
             raise AssertionError(message)
         state: dict[str, Any] = json.loads(body)
         return state
+
+    async def metric(self, name: str) -> float:
+        """The sum of all samples of this name on /metrics; 0 where there is none."""
+        _, text = await self.get("/metrics")
+        lines = [line for line in text.splitlines() if re.match(rf"{re.escape(name)}[ {{]", line)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     async def settles_more(self, *, within_seconds: float = 30) -> None:
         """Returns when it is ready and has settled more commands than it had by then."""
