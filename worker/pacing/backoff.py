@@ -35,7 +35,9 @@ class RetryPolicy:
         """
         state = RetryCallState(self._template, None, (), {})
         state.attempt_number = attempts
-        state.outcome_timestamp = state.start_time + elapsed_seconds
+        # tenacity has looked at the clock; all that counts here is what the caller says.
+        state.start_time = 0.0
+        state.outcome_timestamp = elapsed_seconds
         if self._stop(state):
             return None
         wait: float = self._wait(state)

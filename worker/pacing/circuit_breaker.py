@@ -36,8 +36,6 @@ class CircuitBreaker:
         "_first_pause_seconds",
         "_generation",
         "_longest_pause_seconds",
-        "_open_seconds",
-        "_opened_at",
         "_pause_seconds",
         "_probe_at",
         "_reason",
@@ -51,8 +49,6 @@ class CircuitBreaker:
         self._generation = 0
         self._pause_seconds = first_pause_seconds
         self._probe_at = 0.0
-        self._opened_at = 0.0
-        self._open_seconds = 0.0
         self._reason = ""
 
     @property
@@ -96,7 +92,6 @@ class CircuitBreaker:
         self._state = CircuitState.OPEN
         self._generation += 1
         self._reason = reason
-        self._opened_at = now
         self._pause_seconds = self._first_pause_seconds
         self._probe_at = now + self._pause_seconds
         return True

@@ -18,7 +18,7 @@ def share_of_budget(held: Collection[int], lags: Mapping[int, int]) -> float:
     """
     if not lags:
         return 1.0
-    by_partitions = len(held) / len(lags)
+    by_partitions = len(held) / len(lags.keys() | set(held))
     total = sum(lags.values())
     if not total:
         return by_partitions
