@@ -1,7 +1,6 @@
-"""librdkafka's mock cluster in a process of its own: produces, fetches and balances groups, but is no Apache Kafka.
+"""The demo's embedded broker, librdkafka's mock cluster, for tests on machines that have nothing better.
 
-It creates each topic with four partitions when it is first asked about, accepts transactional offset commits without
-applying them, keeps everything in memory and cannot be restarted.
+What it lacks of Apache Kafka stands in `worker.demo.broker`; and it cannot be restarted.
 """
 
 import os
@@ -13,9 +12,7 @@ from harness.broker import await_answer
 from harness.polling import wait_until
 from harness.process import ManagedProcess
 from harness.reaper import Reaper
-
-PARTITIONS_OF_EVERY_TOPIC = 4
-CLUSTER = Path(__file__).with_name("mock_cluster.py")
+from worker.demo.broker import ANNOUNCEMENT
 
 
 class MockBroker:
@@ -28,14 +25,13 @@ class MockBroker:
     def __init__(self, reaper: Reaper) -> None:
         file, name = tempfile.mkstemp(prefix="customer-sync-mock-")
         os.close(file)
-        self._process = ManagedProcess([sys.executable, str(CLUSTER)], log=Path(name), reaper=reaper)
-        prefix = "listening on "
+        self._process = ManagedProcess([sys.executable, "-m", "worker.demo.broker"], log=Path(name), reaper=reaper)
         said = wait_until(
-            lambda: [line for line in self._process.output().splitlines() if line.startswith(prefix)],
+            lambda: [line for line in self._process.output().splitlines() if line.startswith(ANNOUNCEMENT)],
             within_seconds=20,
             what="the embedded mock says where it listens",
         )
-        self.bootstrap_servers = said[0].removeprefix(prefix)
+        self.bootstrap_servers = said[0].removeprefix(ANNOUNCEMENT)
         await_answer(self.bootstrap_servers, within_seconds=10)
 
     def describe(self) -> str:

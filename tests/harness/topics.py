@@ -11,8 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from harness.broker import Broker, unique
-from harness.mock_broker import PARTITIONS_OF_EVERY_TOPIC
 from harness.polling import NotInTimeError, eventually
+from worker.demo.broker import PARTITIONS_OF_EVERY_TOPIC
 
 
 @dataclass(frozen=True, slots=True)
