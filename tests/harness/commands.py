@@ -1,6 +1,6 @@
 """Commands as publishers make them, and customers as the upstream holds them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.topics import Message
@@ -14,10 +14,15 @@ UNKNOWN_TAG = {"id": "00000000-0000-4000-8000-0000000000ff", "name": "Nobody kno
 
 
 def command(
-    customer_id: str, headers: Sequence[Header] = (), *, partition: int | None = None, **changes: object
+    customer_id: str,
+    headers: Sequence[Header] = (),
+    *,
+    partition: int | None = None,
+    changes: Mapping[str, object] | None = None,
+    **more_changes: object,
 ) -> Message:
-    """A command that asks for *changes*, by the names of the contract."""
-    value = {"customer_id": customer_id, "changes": changes}
+    """A command that asks for *changes* and *more_changes*, by the names of the contract."""
+    value = {"customer_id": customer_id, "changes": {**(changes or {}), **more_changes}}
     return Message(customer_id, value, headers=tuple(headers), partition=partition)
 
 

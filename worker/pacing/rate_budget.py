@@ -43,6 +43,7 @@ class RateBudget:
         "_remaining",
         "_replicas",
         "_reset_at",
+        "_reset_is_guessed",
         "_share",
         "_window_seconds",
     )
@@ -54,6 +55,7 @@ class RateBudget:
         self._window_seconds = window_seconds
         self._remaining: float = self._limit
         self._reset_at = -math.inf
+        self._reset_is_guessed = False
         self._blocked_until = -math.inf
         self._outstanding = 0
         self._share = 1.0
@@ -115,7 +117,9 @@ class RateBudget:
         if self.remaining(now) < requests:
             return False
         if self._reset_at == -math.inf and self._limit != math.inf:
+            # The upstream's window begins when the request arrives, somewhat later: its answer corrects this.
             self._reset_at = now + self._window_seconds
+            self._reset_is_guessed = True
         if is_bulk:
             self._pace_bulk(requests, now)
         self._outstanding += requests
@@ -167,9 +171,12 @@ class RateBudget:
         told = max(remaining - max(limit - self._limit, 0), 0)
         if abs(reset_at - self._reset_at) <= SAME_WINDOW_SECONDS:
             self._remaining = min(self._remaining, told)
+            # Rounded up, so every answer names the end or a moment after it: the earliest is the best.
+            self._reset_at = reset_at if self._reset_is_guessed else min(self._reset_at, reset_at)
         else:
             self._remaining = told
             self._reset_at = reset_at
+        self._reset_is_guessed = False
         if self._allowance is None:
             self._divide(self._remaining, self._share)
             self._begin_division(now)
