@@ -6,7 +6,7 @@ personal, except `Ok`, whose customer is the purpose of the request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -52,7 +52,7 @@ class Quota:
 class Ok:
     """The customer as the upstream holds it now; after a PATCH this is a later read and no echo of what was sent."""
 
-    customer: Customer
+    customer: Customer = field(repr=False)
     quota: Quota | None = None
 
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 from yarl import URL
 
-from worker.upstream.answers import Answer, Unavailable
-from worker.upstream.interpretation import Method, Received, Sent, interpret
+from worker.upstream.answers import Answer, Request, Unavailable
+from worker.upstream.interpretation import Received, Sent, interpret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,16 +105,16 @@ class UpstreamClient:
 
     async def get(self, customer_id: str) -> Answer:
         """Reads one customer. Raises ValueError where *customer_id* is no UUID in lower case (before any request)."""
-        return await self._request("GET", customer_id, {})
+        return await self._request(Request.GET, customer_id, {})
 
     async def patch(self, customer_id: str, body: Mapping[str, object]) -> Answer:
         """Writes *body*, the camelCase JSON object, to one customer. Raises ValueError as `get` does."""
-        return await self._request("PATCH", customer_id, body)
+        return await self._request(Request.PATCH, customer_id, body)
 
-    async def _request(self, method: Method, customer_id: str, body: Mapping[str, object]) -> Answer:
+    async def _request(self, request: Request, customer_id: str, body: Mapping[str, object]) -> Answer:
         if _UUID.fullmatch(customer_id) is None:
             raise ValueError("a customer's id is a UUID in lower case; the upstream answers any other with 500")
-        sent = Sent(method, customer_id, self._token.current(), body)
+        sent = Sent(request, customer_id, self._token.current(), body)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 received = await self._exchange(sent)
@@ -140,14 +140,14 @@ class UpstreamClient:
             raise RuntimeError("UpstreamClient is used outside its `async with`")
         headers = {"Authorization": f"Bearer {sent.token}"}
         data: bytes | io.BytesIO | None = None
-        if sent.method == "PATCH":
+        if sent.request is Request.PATCH:
             headers["Content-Type"] = "application/json"
             data = json.dumps(sent.body, separators=(",", ":"), allow_nan=False).encode()
             if len(data) > LARGEST_PIECE_BYTES:
                 data = io.BytesIO(data)
         url = URL(self._customers + sent.customer_id, encoded=True)
         async with self._session.request(
-            sent.method, url, headers=headers, data=data, allow_redirects=False
+            sent.request, url, headers=headers, data=data, allow_redirects=False
         ) as response:
             return Received(
                 status=response.status,

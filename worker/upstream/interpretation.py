@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from handlers.customer import Customer
@@ -34,22 +33,21 @@ from worker.upstream.answers import (
     Quota,
     RateLimited,
     Rejected,
+    Request,
     Unavailable,
 )
 from worker.upstream.rate_limit_headers import quota_from, retry_after_seconds
 from worker.upstream.safe_text import LIMIT_CHARACTERS, is_name, safe_text
-
-Method = Literal["GET", "PATCH"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """The request, as far as it matters for its answer."""
 
-    method: Method
+    request: Request
     customer_id: str
-    token: str
-    body: Mapping[str, object]
+    token: str = field(repr=False)
+    body: Mapping[str, object] = field(repr=False)
     """What a PATCH carried; empty for a GET."""
 
     def values(self) -> Iterator[str]:
@@ -64,7 +62,7 @@ class Received:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
     ends_with_connection: bool = False
     """Neither a length nor chunks said where the body ends, so that a lost connection looks like its end."""
 
@@ -81,7 +79,7 @@ def interpret(sent: Sent, received: Received) -> Answer:
             return DeploymentFault(status, _redirect(received.headers), quota)
         case 401 | 403 | 407 as status:
             return DeploymentFault(status, _reason(sent, received), quota)
-        case 404 if sent.method == "GET":
+        case 404 if sent.request is Request.GET:
             return NotFound(quota)
         case 408:
             return Unavailable(408, "status", quota)

@@ -16,9 +16,10 @@ from worker.upstream.answers import (
     Quota,
     RateLimited,
     Rejected,
+    Request,
     Unavailable,
 )
-from worker.upstream.interpretation import Method, Received, Sent, interpret
+from worker.upstream.interpretation import Received, Sent, interpret
 
 CUSTOMER_ID = "b3b7c1e2-4c2a-4e7a-9c1a-2b7c1e24c2a4"
 TOKEN = "mid_secret"
@@ -54,7 +55,7 @@ QUOTA = Quota(limit=1000, remaining=997, window_seconds=600.0, reset_seconds=552
 
 
 def answer_to(
-    method: Method,
+    request: Request,
     status: int,
     body: bytes | object = b"",
     headers: Mapping[str, str] | None = None,
@@ -65,7 +66,7 @@ def answer_to(
     """Interprets one answer; a body that is no bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     received = Received(status, headers or {}, content, ends_with_connection)
-    return interpret(Sent(method, CUSTOMER_ID, TOKEN, sent or {}), received)
+    return interpret(Sent(request, CUSTOMER_ID, TOKEN, sent or {}), received)
 
 
 def zod(*issues: object) -> dict[str, object]:
@@ -75,7 +76,7 @@ def zod(*issues: object) -> dict[str, object]:
 
 def test_a_200_with_the_customer_is_ok() -> None:
     """The answer holds the customer and the account of the rate limit."""
-    answer = answer_to("GET", 200, CUSTOMER, QUOTA_HEADERS)
+    answer = answer_to(Request.GET, 200, CUSTOMER, QUOTA_HEADERS)
 
     assert isinstance(answer, Ok)
     assert answer.customer.id == CUSTOMER_ID
@@ -99,13 +100,13 @@ def test_a_200_with_the_customer_is_ok() -> None:
 )
 def test_these_statuses_need_no_body(status: int, expected: Answer) -> None:
     """The status and the headers say all; even a body that looks like a customer changes nothing."""
-    assert answer_to("GET", status, CUSTOMER, QUOTA_HEADERS) == expected
+    assert answer_to(Request.GET, status, CUSTOMER, QUOTA_HEADERS) == expected
 
 
 @pytest.mark.parametrize("status", [400, 402, 404, 405, 409, 410, 413, 415, 422, 431, 451, 499])
 def test_every_other_4xx_rejects_the_request(status: int) -> None:
     """The 404 of a PATCH too: the GET before it found the customer, so the next GET will tell."""
-    answer = answer_to("PATCH", status, b"because", QUOTA_HEADERS)
+    answer = answer_to(Request.PATCH, status, b"because", QUOTA_HEADERS)
 
     assert answer == Rejected(status, "because", frozenset(), QUOTA)
 
@@ -113,7 +114,7 @@ def test_every_other_4xx_rejects_the_request(status: int) -> None:
 @pytest.mark.parametrize("status", [401, 403, 407])
 def test_refused_credentials_are_a_fault_of_the_deployment(status: int) -> None:
     """The upstream's reason is for the operator who mends it."""
-    answer = answer_to("GET", status, {"error": "Forbidden", "description": "Required scopes: customers.read"})
+    answer = answer_to(Request.GET, status, {"error": "Forbidden", "description": "Required scopes: customers.read"})
 
     assert answer == DeploymentFault(status, "Forbidden: Required scopes: customers.read")
 
@@ -134,7 +135,7 @@ def test_refused_credentials_are_a_fault_of_the_deployment(status: int) -> None:
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
 def test_a_redirect_is_a_fault_of_the_deployment(status: int, location: str | None, message: str) -> None:
     """The API redirects nobody: the base URL is wrong. Only the host of the new address is shown."""
-    answer = answer_to("GET", status, b"", {} if location is None else {"location": location})
+    answer = answer_to(Request.GET, status, b"", {} if location is None else {"location": location})
 
     assert answer == DeploymentFault(status, message)
 
@@ -154,7 +155,7 @@ def test_a_redirect_is_a_fault_of_the_deployment(status: int, location: str | No
 )
 def test_a_200_that_is_not_the_customer_breaks_the_contract(body: object) -> None:
     """And says so without showing what it was."""
-    answer = answer_to("PATCH", 200, body, QUOTA_HEADERS)
+    answer = answer_to(Request.PATCH, 200, body, QUOTA_HEADERS)
 
     assert isinstance(answer, ContractBroken)
     assert answer.quota == QUOTA
@@ -164,28 +165,28 @@ def test_a_200_that_is_not_the_customer_breaks_the_contract(body: object) -> Non
 @pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 226])
 def test_any_other_2xx_breaks_the_contract(status: int) -> None:
     """A 201 above all: it would say that a customer was created."""
-    assert answer_to("PATCH", status, CUSTOMER) == ContractBroken(status, "only a 200 carries a customer")
+    assert answer_to(Request.PATCH, status, CUSTOMER) == ContractBroken(status, "only a 200 carries a customer")
 
 
 def test_a_compressed_body_breaks_the_contract() -> None:
     """The request ruled it out; nothing is decompressed, so nothing can swell."""
-    assert isinstance(answer_to("GET", 200, b"\x1f\x8b", {"content-encoding": "gzip"}), ContractBroken)
-    assert isinstance(answer_to("GET", 200, CUSTOMER, {"content-encoding": "Identity"}), Ok)
+    assert isinstance(answer_to(Request.GET, 200, b"\x1f\x8b", {"content-encoding": "gzip"}), ContractBroken)
+    assert isinstance(answer_to(Request.GET, 200, CUSTOMER, {"content-encoding": "Identity"}), Ok)
 
 
 def test_a_body_that_a_lost_connection_may_have_cut_is_no_broken_contract() -> None:
     """Without a length a cut body looks whole; a command must not become a dead letter for that."""
     cut = json.dumps(CUSTOMER).encode()[:-20]
 
-    assert answer_to("GET", 200, cut, ends_with_connection=True) == Unavailable(None, "connection_lost")
-    assert isinstance(answer_to("GET", 200, {"a": 1}, ends_with_connection=True), ContractBroken)
-    assert isinstance(answer_to("GET", 200, CUSTOMER, ends_with_connection=True), Ok)
+    assert answer_to(Request.GET, 200, cut, ends_with_connection=True) == Unavailable(None, "connection_lost")
+    assert isinstance(answer_to(Request.GET, 200, {"a": 1}, ends_with_connection=True), ContractBroken)
+    assert isinstance(answer_to(Request.GET, 200, CUSTOMER, ends_with_connection=True), Ok)
 
 
 def test_a_zod_error_names_the_refused_fields() -> None:
     """Fields are the first steps of the paths, in the API's camelCase; the message says where exactly."""
     answer = answer_to(
-        "PATCH",
+        Request.PATCH,
         400,
         zod(
             {"code": "invalid_type", "path": ["addressLine1"], "message": "Invalid input: expected string"},
@@ -222,7 +223,7 @@ def test_a_zod_error_names_the_refused_fields() -> None:
 )
 def test_every_other_refusal_names_no_field(body: object, message: str | None) -> None:
     """An error body in no known shape is still a refusal, with whatever reason can be shown."""
-    answer = answer_to("PATCH", 400, body)
+    answer = answer_to(Request.PATCH, 400, body)
 
     assert isinstance(answer, Rejected)
     assert answer.fields == frozenset()
@@ -240,7 +241,7 @@ def test_a_refusal_repeats_nothing_that_was_sent() -> None:
         {"error": "x", "description": echo},
         zod({"path": [], "message": echo}),
     ):
-        answer = answer_to("PATCH", 400, body, sent=sent)
+        answer = answer_to(Request.PATCH, 400, body, sent=sent)
 
         assert isinstance(answer, Rejected)
         assert "and" in answer.message
@@ -249,7 +250,7 @@ def test_a_refusal_repeats_nothing_that_was_sent() -> None:
 
 def test_a_refusal_is_short_however_many_issues_it_has() -> None:
     """It ends up in a header of a dead letter."""
-    answer = answer_to("PATCH", 400, zod(*({"path": [f"f{n}"], "message": "wrong"} for n in range(1_000))))
+    answer = answer_to(Request.PATCH, 400, zod(*({"path": [f"f{n}"], "message": "wrong"} for n in range(1_000))))
 
     assert isinstance(answer, Rejected)
     assert len(answer.message) == 500
@@ -257,14 +258,14 @@ def test_a_refusal_is_short_however_many_issues_it_has() -> None:
 
 
 @given(
-    method=st.sampled_from(["GET", "PATCH"]),
+    request=st.sampled_from(Request),
     status=st.integers(100, 999),
     body=st.binary(max_size=200)
     | st.recursive(st.none() | st.text(), st.lists, max_leaves=5).map(json.dumps).map(str.encode),
 )
-def test_no_answer_raises(method: Method, status: int, body: bytes) -> None:
+def test_no_answer_raises(request: Request, status: int, body: bytes) -> None:
     """Whatever comes back is one of the answers, and only a 200 can be Ok."""
-    answer = answer_to(method, status, body)
+    answer = answer_to(request, status, body)
 
     assert isinstance(answer, Answer)
     assert not isinstance(answer, Ok)
@@ -275,3 +276,13 @@ def test_only_a_500_may_be_the_commands_fault() -> None:
     assert Unavailable(500, "status").may_be_the_commands_fault
     assert not Unavailable(503, "status").may_be_the_commands_fault
     assert not Unavailable(None, "timeout").may_be_the_commands_fault
+
+
+def test_no_representation_shows_personal_data_or_secrets() -> None:
+    """Tracebacks and careless log lines print representations."""
+    sent = Sent(Request.PATCH, CUSTOMER_ID, TOKEN, CUSTOMER)
+    received = Received(200, {}, json.dumps(CUSTOMER).encode())
+    shown = f"{sent!r} {received!r} {interpret(sent, received)!r}"
+
+    assert "Ok(" in shown
+    assert not any(value in shown for value in (TOKEN, "Acme", "billing@", "Street"))
