@@ -180,7 +180,7 @@ class Fold:
             return self._shorten(after_seconds=0 if others_succeed else wait or 0)
         dead = Dead(
             Reason.RETRIES_EXHAUSTED,
-            f"{answer.cause}: {self.attempts} attempts failed, the last {request} with this answer",
+            f"{self.attempts} attempts failed, the last {request} with {answer.status or answer.cause}",
             answer.status,
             self.attempts,
         )
