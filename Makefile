@@ -24,6 +24,10 @@ $(INSTALLED): pyproject.toml uv.lock scripts/install
 demo: install ## Watch commands become events, on this machine alone
 	@$(BIN)/customer-sync demo
 
+.PHONY: picture
+picture: install ## Renew docs/demo.svg from a run of the demo
+	$(BIN)/customer-sync demo --picture docs/demo.svg
+
 .PHONY: check
 check: install ## Format, lint, types, import contracts, size of modules, lock: in seconds
 	$(BIN)/ruff format --check --quiet

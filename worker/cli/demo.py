@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -14,6 +15,10 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave everything running afterwards, to try send and watch.")
     ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, writable=True, help="Write the picture to FILE, as SVG."),
+    ] = None,
 ) -> None:
     """Watch commands become events, on this machine alone.
 
@@ -22,4 +27,6 @@ def demo(
     """
     from worker.demo.main import run_demo
 
-    raise typer.Exit(run_demo(keep=keep))
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise typer.BadParameter("its directory does not exist", param_hint="--picture")
+    raise typer.Exit(run_demo(keep=keep, film=picture))

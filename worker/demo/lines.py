@@ -23,16 +23,20 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         self._output.flush()
 
+    def say(self, text: str) -> None:
+        """Writes a line."""
+        print(text, file=self._output, flush=True)
+
     def draw(self, day: Day) -> None:
         """Writes what is new."""
         clock = day.scene.clock if day.scene else "     "
         if day.narration != self._narration:
             self._narration = day.narration
-            self._write(f"\n{clock}  {day.narration}")
+            self.say(f"\n{clock}  {day.narration}")
         circuits = tuple(day.worker.open_circuits) if day.worker else ()
         if circuits != self._open_circuits:
             self._open_circuits = circuits
-            self._write(f"{clock}  circuit {'open: ' + ', '.join(circuits) if circuits else 'closed'}")
+            self.say(f"{clock}  circuit {'open: ' + ', '.join(circuits) if circuits else 'closed'}")
         for number, row in enumerate(day.rows):
             now = told(day, row)
             if now.fate not in _WORTH_A_LINE or (number, now.fate) in self._said:
@@ -42,9 +46,6 @@ class Lines:
             self._said.add((number, now.fate))
             became = "dead letter: " + now.word if now.fate is Fate.DEAD_LETTER else now.word
             detail = row.outcomes[-1].error if now.fate is Fate.DEAD_LETTER else now.detail
-            self._write(
+            self.say(
                 f"{row.scene.clock}  {row.line.who}: {row.line.what} -> {became}{f' ({detail})' if detail else ''}"
             )
-
-    def _write(self, line: str) -> None:
-        print(line, file=self._output, flush=True)

@@ -88,6 +88,8 @@ class _Demo:
                     self._day.narration = _STARTING
                     show.draw(self._day)
                     await self._stage.start()
+                    if isinstance(show, Lines):
+                        show.say(self._stage.describe())
                     watcher = await connections.enter_async_context(observer(self._stage, self._day))
                     findings = await self._watch(self._stage, watcher, show)
                 if isinstance(show, Screen):

@@ -79,6 +79,10 @@ class Stage:
         }
         self._parts["worker"] = await self._spawn("worker", "worker", "run", settings=settings)
 
+    def describe(self) -> str:
+        """Where everything listens."""
+        return f"Kafka on {self.bootstrap_servers}, upstream on {self.upstream_url}, worker on {self.worker_url}"
+
     async def watch(self) -> None:
         """Raises a group of `PartFailed` as soon as one of the processes ends."""
         async with asyncio.TaskGroup() as watching:
