@@ -195,6 +195,17 @@ class Topics:
             await eventually(read_to_the_end, within_seconds=within_seconds, what=f"outcomes up to {ends}")
         return found
 
+    async def members(self) -> dict[str, str]:
+        """The group's state and the id of each member: a member that rejoins has another one."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        await admin.start()
+        try:
+            (answer,) = await admin.describe_consumer_groups([self.group_id])
+        finally:
+            await admin.close()
+        ((_, _, state, _, _, members, *_),) = answer.groups
+        return {"state": state, **{member[0]: member[1] for member in members}}
+
     async def committed(self) -> dict[int, int]:
         """The group's committed offset of each partition of the command topic that has one."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
