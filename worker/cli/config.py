@@ -31,8 +31,6 @@ _REFERENCE_BEGINS: Final = """\
 All of them are environment variables; nothing else is read. A variable that is set but empty counts as not set.
 A secret can be given as a file instead, under its name with `_FILE` behind it; both at once are refused.
 Whatever is wrong is reported at once, by the variable's name. `customer-sync config` shows what is in effect.
-
-The standard `OTEL_*` variables are read by the OpenTelemetry SDK.
 """
 
 

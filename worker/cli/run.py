@@ -16,7 +16,7 @@ Example:
 def run() -> None:
     """Run the worker until SIGTERM or Ctrl-C.
 
-    The first signal lets it finish what is under way, a second one cuts that short. Logs go to standard output.
+    The first signal lets it finish what is under way, a second one cuts that short. Logs go to standard error.
     Probes, metrics and an overview are served on HTTP_PORT.
     """
     settings = usable_settings(token_required=True)
