@@ -58,6 +58,15 @@ test-long: install ## Run the property tests with 100,000 examples each
 chaos: install ## Kill, freeze and restart workers and Kafka under load
 	$(BIN)/pytest -m chaos $(ARGS)
 
+.PHONY: bench
+bench: install ## Measure the worker beside its peers on a real Kafka, into docs/performance.md
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: profile
+profile: install ## A flame graph of the worker under load, into .artifacts/
+	@$$(cat .venv/uv) sync --quiet --locked --inexact --group bench
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.profile $(ARGS)
+
 .PHONY: docs
 docs: install ## Renew the reference tables that are made from the code
 	$(BIN)/python -c "from handlers.faults import markdown; print(markdown(), end='')" > docs/errors.new
