@@ -222,6 +222,33 @@ _STRUCTURED_MODE = (
         command_id="bad-s28",
     ),
     BadCommand(
+        "a malformed extension in the headers of a good envelope",
+        json.dumps(envelope("bad-s32")).encode(),
+        (("priority_malformed", "header ce_priority"),),
+        headers=(("ce_priority", b"low"),),
+        command_id="bad-s32",
+    ),
+    BadCommand(
+        "an unlabelled envelope without data",
+        json.dumps(envelope("bad-s33", data=...)).encode(),
+        (("data_missing", "$.data"),),
+        command_id="bad-s33",
+    ),
+    BadCommand(
+        "an unlabelled envelope without specversion",
+        json.dumps(envelope("bad-s34", specversion=...)).encode(),
+        (("attribute_missing", "$.specversion"),),
+        command_id="bad-s34",
+    ),
+    BadCommand(
+        "an unlabelled envelope without specversion, with base64",
+        json.dumps(
+            envelope("bad-s35", specversion=..., data=..., data_base64=base64.b64encode(GOOD).decode())
+        ).encode(),
+        (("attribute_missing", "$.specversion"),),
+        command_id="bad-s35",
+    ),
+    BadCommand(
         "a batch of envelopes",
         json.dumps([envelope("bad-s29")]).encode(),
         (("wrong_type", "$"),),

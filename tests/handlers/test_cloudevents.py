@@ -99,6 +99,21 @@ def test_an_extension_counts_without_the_other_attributes() -> None:
     assert command.expires_at_ms == 1_795_453_200_001
 
 
+def test_an_extension_in_a_header_counts_beside_an_envelope() -> None:
+    """Whoever forwards an envelope can mark it as bulk without opening it."""
+    command = decode(record(envelope("order-17", data=plain()), (("ce_priority", b"bulk"),)))
+
+    assert (command.id, command.priority) == ("order-17", Priority.BULK)
+
+
+def test_two_traces_are_no_conflict() -> None:
+    """Tracing must not cost anybody a change."""
+    earlier = TRACEPARENT.replace("b7ad", "b7ae")
+    sent = record(envelope("order-17", data=plain(), traceparent=TRACEPARENT), (("ce_traceparent", earlier.encode()),))
+
+    assert decode(sent).traceparent == TRACEPARENT
+
+
 def test_a_null_header_counts_as_absent() -> None:
     """Kafka knows null values of headers; CloudEvents does not."""
     command = decode(record(plain(), (("ce_id", None), ("ce_priority", None), ("traceparent", None))))

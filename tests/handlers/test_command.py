@@ -166,6 +166,17 @@ def test_held_bytes_is_near_what_python_holds(changes: dict[str, object], header
     assert 0.9 <= held_bytes(one) / truth <= 1.25
 
 
+def test_very_many_mistakes_in_one_command_do_not_stall_the_others() -> None:
+    """A megabyte of unknown fields gets a hundred hints and not one more: within a second."""
+    sent = record(plain({f"ab{'cd' * 12}{number}": "x" for number in range(30_000)}))
+
+    began = time.process_time()
+    with pytest.raises(CommandRefused):
+        decode(sent)
+
+    assert time.process_time() - began < 1
+
+
 @pytest.mark.parametrize("row", BAD_COMMANDS, ids=lambda row: row.id)
 def test_no_bad_command_stalls_the_others(row: BadCommand) -> None:
     """All partitions share one loop: the costliest row of the table takes less than 0.2 s of it."""

@@ -74,6 +74,7 @@ def test_extra_fields_follow_the_case_and_stand_last_in_order() -> None:
     assert dict(snake)["ceo_name"] in (None, {"firstName": "x"})
     assert [name for name, _ in snake] == sorted(name for name, _ in snake)
     assert not {"created_at", "address_line1"} & {name for name, _ in snake}
+    assert customer.response(keep_extra_fields=True).items() >= customer.response().items()
     assert {"linkedin_url", "zeta"} <= {name for name, _ in snake}
     assert camel == sorted(body.keys() - CAMEL.values())
 

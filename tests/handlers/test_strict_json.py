@@ -83,7 +83,8 @@ def test_a_repeated_name_is_not_lost() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        pytest.param(b'"' + b'\\"' * 500_000, id="a text of quotes that never ends"),
+        pytest.param(b"[" * 40 + b'"' + b'\\"' * 500_000, id="a text of quotes that never ends, in deep lists"),
+        pytest.param(b"[]," * 40 + b'"' + b'\\"' * 500_000, id="a text of quotes that never ends, after many lists"),
         pytest.param(b'["' + b"[" * 1_000_000 + b'"]', id="a text of brackets"),
         pytest.param(b"[" + b"[]," * 300_000 + b"[]]", id="very many lists"),
         pytest.param(b'["' + b'","' * 300_000 + b"[" * 40, id="very many texts"),
