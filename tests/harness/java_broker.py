@@ -69,11 +69,8 @@ class JavaBroker:
             log=self._home / "kafka.log",
             reaper=self._reaper,
         )
-        try:
+        with self._process.starting():
             await_answer(self.bootstrap_servers, within_seconds=60)
-        except AssertionError as error:
-            error.add_note(self._process.output(last_lines=50))
-            raise
 
     def close(self) -> None:
         """Ends it for good and removes its data."""

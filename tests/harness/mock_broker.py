@@ -26,13 +26,14 @@ class MockBroker:
         file, name = tempfile.mkstemp(prefix="customer-sync-mock-")
         os.close(file)
         self._process = ManagedProcess([sys.executable, "-m", "worker.demo.broker"], log=Path(name), reaper=reaper)
-        said = wait_until(
-            lambda: [line for line in self._process.output().splitlines() if line.startswith(ANNOUNCEMENT)],
-            within_seconds=20,
-            what="the embedded mock says where it listens",
-        )
-        self.bootstrap_servers = said[0].removeprefix(ANNOUNCEMENT)
-        await_answer(self.bootstrap_servers, within_seconds=10)
+        with self._process.starting():
+            said = wait_until(
+                lambda: [line for line in self._process.output().splitlines() if line.startswith(ANNOUNCEMENT)],
+                within_seconds=20,
+                what="the embedded mock says where it listens",
+            )
+            self.bootstrap_servers = said[0].removeprefix(ANNOUNCEMENT)
+            await_answer(self.bootstrap_servers, within_seconds=10)
 
     def describe(self) -> str:
         """For people: what it is and where."""

@@ -2,7 +2,8 @@
 
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.reaper import Reaper
@@ -64,6 +65,16 @@ class ManagedProcess:
         """SIGKILL: no goodbye. Returns its exit code, -9."""
         self.send_signal(signal.SIGKILL)
         return self.wait(10)
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """While it starts: where that fails, it is killed, and the failure shows what it wrote."""
+        try:
+            yield
+        except AssertionError as failure:
+            self.kill()
+            failure.add_note(self.output(last_lines=50))
+            raise
 
     def output(self, *, last_lines: int | None = None) -> str:
         """What it has written so far."""

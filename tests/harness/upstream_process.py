@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.broker import free_port
-from harness.polling import wait_until
+from harness.polling import eventually, wait_until
 from harness.process import ManagedProcess
 from harness.reaper import Reaper
 from worker.demo.upstream import RW_TOKEN
@@ -46,7 +46,7 @@ class UpstreamProcess:
 
         def answers() -> bool:
             if self._process.returncode is not None:
-                message = f"the simulated upstream ended:\n{self._process.output()}"
+                message = f"the simulated upstream ended with {self._process.returncode}"
                 raise AssertionError(message)
             try:
                 _call(f"{self.url}/healthz")
@@ -54,7 +54,8 @@ class UpstreamProcess:
                 return False
             return True
 
-        wait_until(answers, within_seconds=20, what="the simulated upstream answers")
+        with self._process.starting():
+            wait_until(answers, within_seconds=20, what="the simulated upstream answers")
 
     def log(self) -> str:
         """What it has written so far."""
@@ -77,6 +78,14 @@ class UpstreamProcess:
         asked = "&".join(f"{name}={value}" for name, value in query.items())
         answer: dict[str, Any] = await asyncio.to_thread(_call, f"{self.url}/control?{asked}")
         return answer
+
+    async def is_asked(self, *, within_seconds: float = 30) -> None:
+        """Returns when a request is under way."""
+
+        async def asked() -> bool:
+            return bool((await self.state(journal=0, customers=0))["under_way"])
+
+        await eventually(asked, within_seconds=within_seconds, what="a request is under way")
 
     async def journal(self, *, since: int = 0) -> list[dict[str, Any]]:
         """The requests it has received, after number *since*."""
