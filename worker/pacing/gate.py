@@ -145,7 +145,7 @@ class Gate:
     def record(self, pass_: Pass, request: Request, answer: Answer, now: float, spent_seconds: float = 0.0) -> None:
         """Learns from *answer*, which took so many seconds; each request of a turn is recorded once."""
         pass_.granted -= 1
-        self._account(answer, now)
+        self._account(answer, now, spent_seconds)
         circuit = self._circuits[request]
         admission = pass_.circuits[request]
         match answer:
@@ -173,13 +173,15 @@ class Gate:
         self._hold.probe_now(now)
 
     def next_change_at(self, now: float) -> float | None:
-        """When time alone may let a turn begin (monotonic seconds), or None."""
+        """When time alone may let a turn begin (monotonic seconds, after *now*), or None where it changes nothing."""
+        if any(breaker.state is CircuitState.HALF_OPEN for breaker in self._breakers()):
+            return None
         dues = [due for breaker in self._breakers() if (due := breaker.next_probe_at()) is not None]
         if self.budget.remaining(now) < REQUESTS_PER_TURN:
             dues.append(self.budget.retry_at(now))
         elif not self.admits_bulk(now):
             dues.append(self.budget.bulk_retry_at(now))
-        return max(dues, default=None)
+        return max((due for due in dues if due > now), default=None)
 
     def _probe_may_go(self, now: float) -> bool:
         """A probe asks all breakers at once, and only one is under way."""
@@ -191,7 +193,7 @@ class Gate:
     def _breakers(self) -> list[CircuitBreaker]:
         return [self._hold, *(circuit.breaker for circuit in self._circuits.values())]
 
-    def _account(self, answer: Answer, now: float) -> None:
+    def _account(self, answer: Answer, now: float, spent_seconds: float) -> None:
         if isinstance(answer, RateLimited):
             self.budget.refused(answer.retry_after_seconds, now)
             return
@@ -200,14 +202,19 @@ class Gate:
             self.budget.answered(now)
         else:
             self.budget.observed(
-                limit=quota.limit, remaining=quota.remaining, reset_seconds=quota.reset_seconds, now=now
+                limit=quota.limit,
+                remaining=quota.remaining,
+                reset_seconds=quota.reset_seconds,
+                now=now,
+                spent_seconds=spent_seconds,
             )
 
     def _failed(self, circuit: _Circuit, request: Request, admission: Admission, pass_: Pass, now: float) -> None:
-        if admission.is_probe:
-            circuit.breaker.probe_failed(admission, now)
-            return
-        if not circuit.breaker.is_current(admission):
+        # Whatever this turn was to find out, it will not: an upstream that fails is spared by all that probes.
+        self._hold.probe_failed(pass_.hold, now)
+        for kind, probed in self._circuits.items():
+            probed.breaker.probe_failed(pass_.circuits[kind], now)
+        if admission.is_probe or not circuit.breaker.is_current(admission):
             return
         circuit.window.record(pass_.customer_id, failed=True, now=now)
         if circuit.window.most_fail and circuit.breaker.trip(f"most {request} requests fail", now):

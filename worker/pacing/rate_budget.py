@@ -17,8 +17,8 @@ Pure: `now` is monotonic seconds.
 
 import math
 
-# Two answers of one window give ends that differ by rounding; a greater distance is another window.
-SAME_WINDOW_SECONDS = 2.0
+# The upstream rounds the seconds until the window's end up, and its clock may run at another rate than ours.
+ROUNDING_SECONDS = 2.0
 DIVISIONS_PER_WINDOW = 20
 SHORTEST_DIVISION_SECONDS = 0.5
 # A division leaves so much to the next: some requests of others are still on their way.
@@ -38,12 +38,13 @@ class RateBudget:
         "_configured",
         "_division_ends_at",
         "_is_asking",
+        "_known_since",
         "_limit",
         "_outstanding",
         "_remaining",
         "_replicas",
         "_reset_at",
-        "_reset_is_guessed",
+        "_reset_not_before",
         "_share",
         "_window_seconds",
     )
@@ -54,8 +55,11 @@ class RateBudget:
         self._limit: float = self._configured
         self._window_seconds = window_seconds
         self._remaining: float = self._limit
+        # The window ends between the two; while no answer has told, it may end at any time.
         self._reset_at = -math.inf
-        self._reset_is_guessed = False
+        self._reset_not_before = -math.inf
+        # Answers to requests that were sent before tell of an earlier window.
+        self._known_since = -math.inf
         self._blocked_until = -math.inf
         self._outstanding = 0
         self._share = 1.0
@@ -119,7 +123,6 @@ class RateBudget:
         if self._reset_at == -math.inf and self._limit != math.inf:
             # The upstream's window begins when the request arrives, somewhat later: its answer corrects this.
             self._reset_at = now + self._window_seconds
-            self._reset_is_guessed = True
         if is_bulk:
             self._pace_bulk(requests, now)
         self._outstanding += requests
@@ -159,41 +162,48 @@ class RateBudget:
         self._remaining -= 1
         if self._allowance is None:
             # Nobody tells what others spend: this replica's share of the whole, less what it has spent itself.
-            self._divide(
-                self._remaining if self._share >= 1 else self._remaining - (1 - self._share) * self._limit, 1.0
-            )
+            self._allow(self._remaining - (1 - self._share) * self._limit)
 
-    def observed(self, *, limit: int, remaining: int, reset_seconds: float, now: float) -> None:
-        """One granted request was answered with the upstream's own figures."""
+    def observed(
+        self, *, limit: int, remaining: int, reset_seconds: float, now: float, spent_seconds: float = 0.0
+    ) -> None:
+        """One granted request, sent *spent_seconds* ago, was answered with the upstream's own figures.
+
+        Answers overtake one another, so they are told apart by the window's end that each allows for: it was true at
+        some moment between sending and now.
+        """
         self._outstanding -= 1
+        sent_at = now - spent_seconds
+        not_before, not_after = sent_at + reset_seconds - ROUNDING_SECONDS, now + reset_seconds
+        if sent_at < self._known_since or not_after < self._reset_not_before:
+            return
         self._limit = min(self._configured, limit)
-        reset_at = now + reset_seconds
         told = max(remaining - max(limit - self._limit, 0), 0)
-        if abs(reset_at - self._reset_at) <= SAME_WINDOW_SECONDS:
-            self._remaining = min(self._remaining, told)
-            # Rounded up, so every answer names the end or a moment after it: the earliest is the best.
-            self._reset_at = reset_at if self._reset_is_guessed else min(self._reset_at, reset_at)
-        else:
+        is_first = self._reset_not_before == -math.inf
+        if is_first or not_before > self._reset_at:
             self._remaining = told
-            self._reset_at = reset_at
-        self._reset_is_guessed = False
+            self._reset_at, self._reset_not_before = not_after, not_before
+        else:
+            self._remaining = min(self._remaining, told)
+            self._reset_at = min(self._reset_at, not_after)
+            self._reset_not_before = max(self._reset_not_before, not_before)
         if self._allowance is None:
-            self._divide(self._remaining, self._share)
+            self._allow((self._remaining - self._left_over(self._remaining)) * self._share)
             self._begin_division(now)
 
     def refused(self, retry_after_seconds: float, now: float) -> None:
-        """One granted request met a 429: nothing more goes out until the time it named."""
+        """One granted request met a 429: nothing more goes out until the time it named, when the next window begins."""
         self._outstanding -= 1
         self._remaining = 0
-        self._blocked_until = max(self._blocked_until, now + retry_after_seconds)
-        self._reset_at = max(self._reset_at, self._blocked_until)
+        self._blocked_until = self._reset_at = max(self._blocked_until, now + retry_after_seconds)
 
-    def _divide(self, remaining: float, share: float) -> None:
+    def _allow(self, requests: float) -> None:
+        """The question is answered: *requests*, those under way included, may be spent."""
         self._is_asking = False
-        if share >= 1 or self._limit == math.inf:
+        if self._share >= 1 or self._limit == math.inf:
             self._allowance = math.inf
-            return
-        self._allowance = max(math.floor((remaining - self._left_over(remaining)) * share) - self._outstanding, 0)
+        else:
+            self._allowance = max(math.floor(requests) - self._outstanding, 0)
 
     def _left_over(self, remaining: float) -> float:
         """What this division leaves: enough for every replica to ask again; nothing, where that were most of it."""
@@ -221,7 +231,8 @@ class RateBudget:
     def _roll(self, now: float) -> None:
         if now >= self._reset_at and self._reset_at != -math.inf:
             self._remaining = self._limit
-            self._reset_at = -math.inf
+            self._reset_at = self._reset_not_before = -math.inf
+            self._known_since = now
             self._bulk_at = -math.inf
             self.divide_again()
         elif now >= self._division_ends_at:
