@@ -181,13 +181,12 @@ class Day:
     def read(self, outcomes: Sequence[Outcome]) -> None:
         """A subscriber has read these."""
         self._outcomes += outcomes
-        found, _ = outcomes_by_command(self.sent, self._outcomes)
-        for row in self.rows:
-            row.outcomes = [outcome for one in row.sent for outcome in found[one.coordinates]]
+        self._match()
 
     def asked(self, journal: Sequence[Mapping[str, Any]]) -> None:
         """The upstream's journal, from `journal_known_to` on."""
         self._requests |= {entry["sequence"]: Request.parse(entry) for entry in journal}
+        self._match()
         for row in self.rows:
             if row.is_settled:
                 continue
@@ -220,6 +219,12 @@ class Day:
             dead_letters=Counter(outcome.reason for outcome in outcomes if outcome.reason is not None),
             requests=self.requests if scene is None else self._requests_during(scene),
         )
+
+    def _match(self) -> None:
+        """Gives the rows their outcomes; one may have come before Kafka's acknowledgement of its command."""
+        found, _ = outcomes_by_command(self.sent, self._outcomes)
+        for row in self.rows:
+            row.outcomes = [outcome for one in row.sent for outcome in found[one.coordinates]]
 
     def _requests_during(self, scene: Scene) -> int:
         later = [began for clock, began in self._began.items() if clock > scene.clock]

@@ -4,7 +4,7 @@ All moments stand below each other in one drawing, of which a window shows one; 
 """
 
 import re
-import time
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
@@ -65,8 +65,10 @@ MOTION
 class Film:
     """Keeps what is drawn, and writes it to *file* at the end."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, now: Callable[[], float]) -> None:
+        """*now* gives monotonic seconds."""
         self._file = file
+        self._now = now
         self._moments: list[tuple[float, Text]] = []
         self._still = 0
         self._variety = 0
@@ -84,7 +86,7 @@ class Film:
         """Keeps the day as it stands, unless it stood so before or a moment ago."""
         if day.scene is None:
             return
-        now = time.monotonic()
+        now = self._now()
         shown = picture(day, _COLUMNS, _ROWS)
         if self._moments and (now - self._moments[-1][0] < _LEAST_SECONDS or shown == self._moments[-1][1]):
             return

@@ -42,12 +42,13 @@ def run_demo(*, keep: bool = False, film: Path | None = None) -> int:
     With *keep* everything then runs on until Ctrl-C. With *film* the picture is written to that file, as SVG, instead
     of being shown. Interrupted before its end it returns 128 + the signal's number.
     """
+    exit_code = 1
     try:
-        return asyncio.run(_Demo(keep=keep, film=film).run())
-    except BrokenPipeError:
+        exit_code = asyncio.run(_Demo(keep=keep, film=film).run())
+    except* BrokenPipeError:
         # Whoever read the lines has gone; at its end the interpreter must not try to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return exit_code
 
 
 class _Demo:
@@ -104,7 +105,7 @@ class _Demo:
 
     def _show(self) -> Show:
         if self._film is not None:
-            return Film(self._film)
+            return Film(self._film, time.monotonic)
         columns, rows = self._console.size
         is_roomy = columns >= LEAST_COLUMNS and rows >= LEAST_ROWS
         if self._console.is_terminal and not self._console.is_dumb_terminal and is_roomy:

@@ -14,13 +14,14 @@ from rich.text import Text
 from worker.demo.day import Day, Fate, Row
 from worker.demo.wording import told
 
-LEAST_COLUMNS: Final = 72
+LEAST_COLUMNS: Final = 78
 LEAST_ROWS: Final = 18
 MOST_COLUMNS: Final = 112
 
-_LEFT_COLUMNS: Final = 42
-_NARRATION_ROWS: Final = 2
-_FIXED_ROWS: Final = _NARRATION_ROWS + 7
+_LEFT_COLUMNS: Final = 43
+_LABELS: Final = (12, 12, 13, 7)
+NARRATION_ROWS: Final = 2
+_FIXED_ROWS: Final = NARRATION_ROWS + 7
 
 _MARKS: Final = {
     Fate.WAITING: ("·", "."),
@@ -74,8 +75,8 @@ def _title(day: Day, columns: int) -> Text:
 
 
 def _narration(day: Day, columns: int) -> Sequence[Text]:
-    wrapped = textwrap.wrap(day.narration, columns - 2, max_lines=_NARRATION_ROWS, placeholder=" …")
-    padded = wrapped + [""] * (_NARRATION_ROWS - len(wrapped))
+    wrapped = textwrap.wrap(day.narration, columns - 2, max_lines=NARRATION_ROWS, placeholder=" …")
+    padded = wrapped + [""] * (NARRATION_ROWS - len(wrapped))
     return [Text(f" {text}", "bold cyan") for text in padded]
 
 
@@ -106,31 +107,39 @@ def _listing(day: Day, columns: int, rows: Sequence[Row], room: int, *, ascii_on
 def _figures(day: Day, columns: int) -> Sequence[Text]:
     tally = day.tally()
     dead_letters = sum(tally.dead_letters.values())
-    open_circuits = day.worker.open_circuits if day.worker else ()
-    circuit = f"open: {', '.join(open_circuits)}" if open_circuits else "closed" if day.worker else "-"
     retrying = day.worker.retrying if day.worker else 0
-    cells: list[list[tuple[str, int | str, str]]] = [
-        [
-            ("commands", tally.commands, ""),
-            ("events", tally.events, "green"),
-            ("requests sent", tally.requests, ""),
-            ("lag", day.lag, "yellow" if day.lag else ""),
-        ],
-        [
-            ("on their way", tally.commands - tally.events - dead_letters, ""),
-            ("dead letters", dead_letters, "magenta"),
-            ("retrying", retrying, "yellow" if retrying else ""),
-            ("circuit", circuit, "bold yellow" if open_circuits else ""),
-        ],
-    ]
-    width = columns // 4
+    circuit = _circuit(day)
+    above = (
+        ("commands", tally.commands, ""),
+        ("events", tally.events, STYLES[Fate.EVENT]),
+        ("requests sent", tally.requests, ""),
+        ("lag", day.lag, "yellow" if day.lag else ""),
+    )
+    below = (
+        ("on their way", tally.commands - tally.events - dead_letters, ""),
+        ("dead letters", dead_letters, STYLES[Fate.DEAD_LETTER]),
+        ("retrying", retrying, "yellow" if retrying else ""),
+        ("circuit", circuit, "bold yellow" if circuit.endswith("open") else ""),
+    )
+    gap = " " * (1 + (columns - LEAST_COLUMNS) // len(_LABELS))
     lines = []
-    for row in cells:
+    for figures in (above, below):
         line = Text()
-        for label, value, style in row:
-            line.append(f" {label:<13}", "dim")
-            shown = f"{value:>4}" if isinstance(value, int) else value
-            line.append(set_cell_size(shown, width - 14), style)
+        for label_columns, (label, value, style) in zip(_LABELS, figures, strict=True):
+            line.append(f" {label:<{label_columns}} ", "dim")
+            line.append(f"{value:>4}{gap}" if isinstance(value, int) else str(value), style)
         line.truncate(columns)
         lines.append(line)
     return lines
+
+
+def _circuit(day: Day) -> str:
+    if day.worker is None:
+        return "   -"
+    match day.worker.open_circuits:
+        case []:
+            return "closed"
+        case [request]:
+            return f"{request} open"
+        case _:
+            return "both open"

@@ -94,19 +94,13 @@ class Stage:
         for name in ("worker", "simulated upstream", "embedded broker"):
             part = self._parts.get(name)
             if part is not None:
-                with suppress(TimeoutError, ProcessLookupError):
-                    part.terminate()
-                    async with asyncio.timeout(STOP_SECONDS):
-                        await part.wait()
+                await _end(part)
         self.kill()
-        for part in (*self._parts.values(), self._guard):
-            if part is not None:
-                with suppress(ProcessLookupError):
-                    part.kill()  # should the guard itself have been killed before
-                await part.wait()
+        if self._guard is not None:
+            await self._guard.wait()
 
     def kill(self) -> None:
-        """Ends everything at once: the guard kills the group."""
+        """Ends everything at once: the guard kills the group, itself included."""
         if self._guard is not None and self._guard.stdin is not None:
             self._guard.stdin.close()
 
@@ -150,6 +144,17 @@ class Stage:
                 cwd=_WHERE_WORKER_IS_IMPORTED_FROM,
                 process_group=0 if self._guard is None else self._guard.pid,
             )
+
+
+async def _end(part: Process) -> None:
+    with suppress(ProcessLookupError):
+        part.terminate()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await part.wait()
+    except TimeoutError:
+        part.kill()
+        await part.wait()
 
 
 @asynccontextmanager
