@@ -2,11 +2,15 @@
 
 A partition stops above its bound and goes on below half of it, so that it does not flicker. When the process as a
 whole is above its bound, the partitions that hold more than an even share stop; one with nothing waiting always
-reads. While the upstream as a whole is not asked (an open circuit, a hold), nothing is read beyond the commands that
-find out when it is back. Pure.
+reads. While the upstream as a whole is not asked (an open circuit, a hold), hardly more is read than the commands that
+find out when it is back: hardly, because those in sight may all be poison, and then only somebody else's command can
+show that the upstream is well. Pure.
 """
 
 from collections.abc import Mapping
+
+# While the upstream as a whole is not asked, so much is read all the same: a few dozen commands.
+PROBING_BYTES = 64 * 1024
 
 
 class BackPressure:
@@ -18,12 +22,12 @@ class BackPressure:
 
     def paused(self, held: Mapping[int, int], paused_now: frozenset[int], *, upstream_is_asked: bool) -> frozenset[int]:
         """The partitions that should be paused: *held* maps each assigned one to its bytes."""
-        if not upstream_is_asked and any(held.values()):
-            return frozenset(held)
         even_share = self._process_bytes / max(len(held), 1)
         bound = self._partition_bytes
         if sum(held.values()) >= self._process_bytes:
             bound = int(min(bound, even_share))
+        if not upstream_is_asked:
+            bound = min(bound, PROBING_BYTES)
         return frozenset(
             partition
             for partition, size in held.items()

@@ -67,7 +67,9 @@ class Turns(Generic[S]):
     def _account(self, taken: Priority) -> None:
         if taken is Priority.BULK:
             self._bulk_credit = max(self._bulk_credit - 1, 0)
-        elif any(partition.has_ready(Priority.BULK) for partition in self._order):
-            self._bulk_credit += self._bulk_share / (1 - self._bulk_share)
+        elif any(not partition.is_closing and partition.has_ready(Priority.BULK) for partition in self._order):
+            # No more than one live turn earns is saved up while the budget's pace keeps bulk waiting.
+            earned = self._bulk_share / (1 - self._bulk_share)
+            self._bulk_credit = min(self._bulk_credit, 1) + earned
         else:
             self._bulk_credit = 0
