@@ -33,7 +33,7 @@ from worker.lease import Lease
 from worker.operations.asyncapi import asyncapi_document
 from worker.operations.http import routes
 from worker.operations.overview import Overview
-from worker.operations.server import make_server
+from worker.operations.server import AddressUnusable, listen, make_server
 from worker.operations.watchdog import ProgressWatchdog, task_stacks
 from worker.pacing.backoff import RetryPolicy
 from worker.pacing.circuit_breaker import CircuitState
@@ -69,7 +69,7 @@ async def run(settings: Settings) -> int:
         await Worker(settings).run()
     except* KafkaUnreachable as unreachable:
         exit_code = _fatal(unreachable, 3)
-    except* (KafkaFault, TokenUnusable) as fault:
+    except* (KafkaFault, TokenUnusable, AddressUnusable) as fault:
         exit_code = _fatal(fault, 1)
     return exit_code
 
@@ -171,9 +171,10 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
+        listener = listen(self._settings.http_host, self._settings.http_port)
         async with self._upstream, asyncio.TaskGroup() as tasks:
-            server = make_server(self._asgi(), self._settings.http_host, self._settings.http_port)
-            serving = tasks.create_task(server.serve())
+            server = make_server(self._asgi())
+            serving = tasks.create_task(server.serve([listener]))
             background = [
                 tasks.create_task(self._delivery.run()),
                 tasks.create_task(self._keep_house()),

@@ -128,10 +128,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         log.info("partitions_revoked", partitions=numbers)
 
     async def drain(self, deadline_seconds: float) -> bool:
-        """Finishes everything under way and drops all partitions; False when time ran out before the end."""
-        finished = await self._drain(deadline_seconds)
-        await self._drop()
-        return finished
+        """Finishes everything under way and drops all partitions; False when time ran out before the end.
+
+        Cancelled, it drops them at once.
+        """
+        try:
+            return await self._drain(deadline_seconds)
+        finally:
+            await self._drop()
 
     async def _own(self, topic_partition: TopicPartition) -> None:
         """One partition from its assignment on, until this task is cancelled.

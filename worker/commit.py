@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_never, wait_exponential_jitter
 
+from handlers.errors import FAULTS
 from worker import progress
 from worker.kafka.errors import CommitFailed, CommitUncertain, OutcomeTooLarge
 from worker.kafka.ledger import Ledger, Publication
@@ -184,11 +185,20 @@ class Committer:
             await self._write(settlements)
         except OutcomeTooLarge as error:
             if len(settlements) == 1:
-                await self._write([_smaller(settlements[0], error)])
+                await self._write_instead(settlements[0], error)
                 return
             middle = len(settlements) // 2
             await self._commit(settlements[:middle])
             await self._commit(settlements[middle:])
+
+    async def _write_instead(self, settlement: Settlement, error: OutcomeTooLarge) -> None:
+        """Publishes what stands for an outcome that is too large, unless that is refused as well."""
+        try:
+            await self._write([_smaller(settlement, error)])
+        except OutcomeTooLarge as refused:
+            fault = FAULTS["dead_letter_refused"]
+            place = f"partition {self._partition}, offset {settlement.offset}"
+            raise OutcomeTooLarge(f"{place}: {fault.meaning} ({refused}). {fault.advice}") from refused
 
     async def _write(self, settlements: Sequence[Settlement]) -> None:
         offsets = [settlement.offset for settlement in settlements]

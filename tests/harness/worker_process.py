@@ -65,6 +65,14 @@ class WorkerProcess:
         lines = [line for line in text.splitlines() if re.match(rf"{re.escape(name)}[ {{]", line)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
+    async def says(self, event: str, *, within_seconds: float = 30) -> dict[str, Any]:
+        """The first line of its log with this event, as soon as there is one."""
+
+        async def said() -> dict[str, Any] | None:
+            return next((line for line in self.records() if line.get("event") == event), None)
+
+        return await eventually(said, within_seconds=within_seconds, what=f"the worker says {event}") or {}
+
     async def settles_more(self, *, within_seconds: float = 30) -> None:
         """Returns when it is ready and has settled more commands than it had by then."""
         await self.wait_ready(within_seconds=within_seconds)
