@@ -17,7 +17,12 @@ def demo(
     ] = False,
     picture: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", dir_okay=False, writable=True, help="Write the picture to FILE, as SVG."),
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            writable=True,
+            help="Write the picture to FILE as SVG, instead of showing it.",
+        ),
     ] = None,
 ) -> None:
     """Watch commands become events, on this machine alone.

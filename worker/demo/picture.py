@@ -75,7 +75,7 @@ def _title(day: Day, columns: int) -> Text:
 
 
 def _narration(day: Day, columns: int) -> Sequence[Text]:
-    wrapped = textwrap.wrap(day.narration, columns - 2, max_lines=NARRATION_ROWS, placeholder=" …")
+    wrapped = textwrap.wrap(day.narration, columns - 2, max_lines=NARRATION_ROWS, placeholder="")
     padded = wrapped + [""] * (NARRATION_ROWS - len(wrapped))
     return [Text(f" {text}", "bold cyan") for text in padded]
 
@@ -98,7 +98,7 @@ def _listing(day: Day, columns: int, rows: Sequence[Row], room: int, *, ascii_on
         now = told(day, row)
         outcome = Text.assemble((f" {_MARKS[now.fate][ascii_only]} {now.word}", STYLES[now.fate]))
         outcome.append(f"  {now.detail}" if now.detail else "", "dim")
-        outcome.truncate(right, overflow="ellipsis")
+        outcome.truncate(right, overflow="crop" if ascii_only else "ellipsis")
         lines.append(line + outcome)
     lines += [Text.assemble(" " * left, (bar, "dim"))] * (room - len(rows))
     return [*lines, Text(dash * left + upside + dash * (right + 1), "dim")]

@@ -3,8 +3,9 @@
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
+from rich.text import Text
 
 from worker.demo.day import Day
 from worker.demo.picture import picture
@@ -16,6 +17,7 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, screen=True, auto_refresh=False)
+        self._shown: tuple[ConsoleDimensions, Text] | None = None
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -27,7 +29,9 @@ class Screen:
         self._live.stop()
 
     def draw(self, day: Day) -> None:
-        """Shows the day as it stands, in the size that the terminal has now."""
-        columns, rows = self._console.size
-        shown = picture(day, columns, rows, ascii_only=self._console.options.ascii_only)
-        self._live.update(shown, refresh=True)
+        """Shows the day as it stands, in the size that the terminal has now; writes nothing where nothing changed."""
+        size = self._console.size
+        shown = picture(day, *size, ascii_only=self._console.options.ascii_only)
+        if (size, shown) != self._shown:
+            self._shown = size, shown
+            self._live.update(shown, refresh=True)

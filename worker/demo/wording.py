@@ -29,7 +29,7 @@ def told(day: Day, row: Row) -> Told:
         case Fate.UNDER_WAY:
             return Told(fate, "with the upstream", _progress(row))
         case Fate.RETRYING:
-            return Told(fate, "tried again", f"{len(row.failures)} × {row.failures[-1].status}")
+            return Told(fate, "tried again", _failures(row))
         case Fate.HELD:
             return Told(fate, "waits for the upstream", "")
         case Fate.EVENT:
@@ -48,13 +48,18 @@ def _progress(row: Row) -> str:
     return f"{len(row.outcomes)} of {len(row.line.commands)}" if row.outcomes else ""
 
 
+def _failures(row: Row) -> str:
+    number = len(row.failures)
+    return f"{row.failures[-1].status} ({'once' if number == 1 else f'{number} times'})"
+
+
 def _told_of_events(row: Row) -> Told:
     number = len(row.line.commands)
     if number > 1:
         detail = f"folded: {len(row.requests)} requests" if row.is_folded else ""
         return Told(Fate.EVENT, f"{number} events", detail)
     if row.failures:
-        return Told(Fate.EVENT, "event", f"after {len(row.failures)} × {row.failures[-1].status}")
+        return Told(Fate.EVENT, "event", f"after {_failures(row)}")
     if row.is_settled and not any(request.method == "PATCH" for request in row.requests):
         return Told(Fate.EVENT, "event", "GET alone, no change")
     return Told(Fate.EVENT, "event", "GET, PATCH" if row.is_settled else "")
