@@ -89,7 +89,7 @@ async def test_a_second_sigterm_cuts_it_short(stage: Stage) -> None:
     begun = time.monotonic()
     assert await worker.wait() == 0
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     await stage.upstream.control(faults=[])
     await stage.start_ready_worker()
     async with follow(stage.topics) as follower:
@@ -104,7 +104,7 @@ async def test_a_worker_that_has_just_begun_ends_by_sigterm_as_well(stage: Stage
     nowhere.sigterm()
     begun = time.monotonic()
     assert await nowhere.wait() == 0
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
 
     young = stage.start_worker()
     await young.wait_for_page("/livez", 200)
