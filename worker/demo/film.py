@@ -19,7 +19,7 @@ from worker.demo.picture import picture, rows_shown
 from worker.demo.wording import told
 
 _COLUMNS: Final = 96
-_ROWS: Final = 28
+_ROWS: Final = 30
 _LEAST_SECONDS: Final = 0.9
 _LAST_SECONDS: Final = 3.0
 
