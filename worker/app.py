@@ -4,6 +4,7 @@ This is the only place that wires the parts and the only one that reads the cloc
 """
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -59,11 +60,14 @@ STALLED_SECONDS = 120.0
 # How often to look which partitions are held, and what waits in all of them.
 MEMBERSHIP_SECONDS = 0.1
 SHARING_SECONDS = 1.0
+# So many new objects (default: 700) before the collector looks for cycles among the youngest.
+COLLECT_AFTER = 20_000
 
 
 async def run(settings: Settings) -> int:
     """Runs the worker until SIGTERM, SIGINT or a fatal error. Returns the exit code: 0, 1, or 3 without Kafka."""
     configure_logging(settings.log_level, settings.log_format)
+    _spare_the_collector()
     exit_code = 0
     try:
         await Worker(settings).run()
@@ -72,6 +76,16 @@ async def run(settings: Settings) -> int:
     except* (KafkaFault, TokenUnusable, AddressUnusable) as fault:
         exit_code = _fatal(fault, 1)
     return exit_code
+
+
+def _spare_the_collector() -> None:
+    """Lets garbage collection look less often at what waits: it took a quarter of the CPU time with 10,000 commands.
+
+    What the worker makes for a command holds no cycles, so there is little to find.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def _fatal(group: BaseExceptionGroup[BaseException], exit_code: int) -> int:
