@@ -174,7 +174,7 @@ class Worker:
             metrics=self._metrics,
             consumer=self._consumer,
             partitions=lambda: self._assignment.partitions,
-            is_member=lambda: self._assignment.is_member,
+            is_member=lambda: self._assignment.is_member and self._lease.is_valid(time.monotonic()),
         )
         self._watchdog = ProgressWatchdog(patience_seconds=STALLED_SECONDS)
         self._stopping = asyncio.Event()

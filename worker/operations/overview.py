@@ -94,7 +94,7 @@ class Overview:
         if self._gate.held_for:
             return f"held by a fault of the deployment: {self._gate.held_for}"
         if self.state == "running" and not self._is_member():
-            return "the group is rebalancing"
+            return "no member of the group at present: it is rebalancing, or Kafka does not answer"
         failing = [request.value for request in Request if self._gate.circuit(request) is not CircuitState.CLOSED]
         if failing:
             return f"circuit open: most {' and '.join(failing)} requests fail; probing until the upstream is back"
