@@ -6,7 +6,7 @@ import pytest
 
 from harness.commands import cloud_event, command
 from harness.follower import follow
-from harness.settling import CUSTOMERS, new_customer, only_outcomes, settle
+from harness.settling import CUSTOMERS, assert_dead, new_customer, only_outcomes, settle
 from harness.stage import Stage
 
 
@@ -58,3 +58,27 @@ async def test_events_have_the_fields_that_the_deployment_asks_for(
 
     assert names <= event.payload.keys()
     assert len(event.payload) == (43 if "EVENT_EXTRA_FIELDS" in settings else 20)
+
+
+@pytest.mark.real_kafka
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+async def test_an_event_that_kafka_refuses_as_too_large_becomes_a_dead_letter(stage: Stage, delivery: str) -> None:
+    """The change was made; its neighbours' events are published as ever, and so are those that come later."""
+    customers = [new_customer() for _ in range(30)]
+    await stage.upstream.control(generate_customers=CUSTOMERS, latency_seconds=0)
+    await stage.start_ready_worker(DELIVERY=delivery)
+    await stage.topics.limit_events(4_000)
+    notes = ["long " * 2_000 if number % 10 == 5 else "short" for number in range(30)]
+    try:
+        outcomes = await settle(
+            stage, *(command(customer, note=note) for customer, note in zip(customers, notes, strict=True))
+        )
+        later = await settle(stage, *(command(customer, note="later") for customer in customers))
+    finally:
+        await stage.topics.limit_events(1_048_588)
+
+    assert [outcome.reason for outcome in outcomes] == ["too_large" if len(note) > 5 else None for note in notes]
+    assert_dead(outcomes[5], "too_large", http_status=None)
+    assert [outcome.reason for outcome in later] == [None] * len(customers)
+    journal = await stage.upstream.journal()
+    assert notes[5] in [one["body"]["note"] for one in journal if one["customer_id"] == customers[5] and one["body"]]

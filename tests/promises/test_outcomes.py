@@ -408,23 +408,3 @@ async def test_an_expired_command_costs_the_others_of_its_fold_nothing(stage: St
 
     assert [one.reason for one in outcomes] == [None, "expired"]
     assert outcomes[0].payload["phone"] == "1"
-
-
-@pytest.mark.real_kafka
-async def test_an_event_that_kafka_refuses_as_too_large_becomes_a_dead_letter(stage: Stage) -> None:
-    """The change was made, and its neighbours' events are published as ever."""
-    customers = [new_customer() for _ in range(3)]
-    await stage.topics.limit_events(4_000)
-    try:
-        notes = ["short", "long " * 2_000, "short"]
-        before, dead, after = await settle(
-            stage, *(command(customer, note=note) for customer, note in zip(customers, notes, strict=True))
-        )
-    finally:
-        await stage.topics.limit_events(1_048_588)
-
-    assert before.is_event
-    assert after.is_event
-    assert_dead(dead, "too_large", http_status=None)
-    stored = {one["id"]: one for one in (await stage.upstream.state(journal=0))["customers"]}
-    assert stored[customers[1]]["note"] == notes[1]

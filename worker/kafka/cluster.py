@@ -112,7 +112,8 @@ class Cluster:
             **self._options,
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            enable_idempotence=True,
+            # Alone it would be a trap: one batch that the broker refuses, and it refuses all that follow.
+            enable_idempotence=transactional_id is not None,
             acks="all",
             max_request_size=OUTCOME_MAX_BYTES,
             max_batch_size=OUTCOME_BATCH_BYTES,

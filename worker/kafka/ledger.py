@@ -107,6 +107,7 @@ class ExactlyOnceLedger:
         self._group_id = group_id
         self._partition = partition
         self._producer: AIOKafkaProducer | None = None
+        self._has_gap = False
 
     async def start(self) -> None:
         """Fences the predecessor (InitProducerId)."""
@@ -116,9 +117,12 @@ class ExactlyOnceLedger:
             await producer.start()
         except KafkaError as error:
             raise _translated(error) from error
+        self._has_gap = False
 
     async def commit(self, publications: Sequence[Publication], offset: int, metadata: str) -> None:
         """See `Ledger.commit`."""
+        if self._has_gap and self._producer is not None:
+            await self.start()
         producer = self._producer
         if producer is None:
             msg = f"{self._partition}: the ledger is closed"
@@ -134,6 +138,9 @@ class ExactlyOnceLedger:
                 {self._partition: OffsetAndMetadata(offset, metadata)}, self._group_id
             )
         except (KafkaError, KeyError, IllegalOperation) as error:
+            # aiokafka has counted a batch that the broker refused, so the broker would refuse every later one of
+            # this producer (OutOfOrderSequenceNumber); a new epoch begins to count anew.
+            self._has_gap = True
             await self._abort(producer)
             raise _translated(error) from error
         try:
