@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 CONFIRM_SECONDS = 2.0
 # The shortest wait for a moment that has come: never a busy loop.
 TICK_SECONDS = 0.005
+# How soon to look again whether a customer's earlier request has ended.
+BUSY_SECONDS = 0.05
 
 
 Failure = NotFound | Rejected | RateLimited | Unavailable | DeploymentFault | ContractBroken
@@ -80,6 +82,9 @@ class Delivery:
         self._random = random
         self._wake = asyncio.Event()
         self._partitions: tuple[Partition, ...] = ()
+        # A partition has one turn of a customer at a time. But a customer can be on two partitions (publishers that
+        # partition differently), and a partition that is built anew knows nothing of the turns of the one before.
+        self._customers: set[str] = set()
 
     def set_partitions(self, partitions: tuple[Partition, ...]) -> None:
         """The partitions whose turns are taken from now on."""
@@ -118,6 +123,10 @@ class Delivery:
             if not fold.changes():
                 partition.settle(fold, fold.decided().fates)
                 continue
+            if fold.customer_id in self._customers:
+                partition.retry(fold, due=now + BUSY_SECONDS, now=now)
+                continue
+            self._customers.add(fold.customer_id)
             pass_ = self._gate.enter(fold.customer_id, now, is_bulk=not fold.is_live)
             under_way.create_task(self._turn(partition, fold, pass_))
         return self._next_due(gate_due=self._gate.next_change_at(now))
@@ -132,6 +141,7 @@ class Delivery:
         try:
             verdict = await self._attempt(partition, fold, pass_)
         finally:
+            self._customers.remove(fold.customer_id)
             self._gate.leave(pass_, self._now())
         if isinstance(verdict, Settled):
             self._metrics.folded.inc(len(verdict.fates) - 1)
@@ -178,11 +188,12 @@ class Delivery:
                 return self._verdict_on_failure(fold, request, answer, spent_seconds)
 
     def _verdict_on_stranger(self, fold: Fold, answer: NotFound | ContractBroken) -> Settled | Retry:
-        if not self._gate.is_open:
-            return Retry(0)
-        if not self._gate.is_proven and not fold.is_asked_again:
-            fold.is_asked_again = True
-            return Retry(CONFIRM_SECONDS)
+        if not self._gate.is_proven:
+            if self._gate.held_for:
+                return Retry(0)
+            if not fold.is_asked_again:
+                fold.is_asked_again = True
+                return Retry(CONFIRM_SECONDS)
         return fold.not_found() if isinstance(answer, NotFound) else fold.contract_broken(answer)
 
     def _verdict_on_failure(
@@ -190,14 +201,14 @@ class Delivery:
     ) -> Settled | Retry:
         if not self._gate.is_open:
             return Retry(0)
-        if fold.failing_since is None:
-            fold.failing_since = self._now() - spent_seconds
+        # Between two failures, and not long before: else the last good answer before an outage would count.
+        since, fold.failed_at = fold.failed_at, self._now()
         self._metrics.retries.inc()
         verdict = fold.unavailable(
             answer,
             request,
             spent_seconds=spent_seconds,
-            others_succeed=self._gate.others_succeed(request, fold.customer_id, fold.failing_since),
+            others_succeed=since is not None and self._gate.others_succeed(request, fold.customer_id, since),
             policy=self._policy,
             random=self._random,
         )

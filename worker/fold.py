@@ -73,7 +73,7 @@ class Fold:
         "attempts",
         "commands",
         "elapsed_seconds",
-        "failing_since",
+        "failed_at",
         "is_asked_again",
         "tried",
     )
@@ -82,7 +82,7 @@ class Fold:
         self.commands = tuple(commands)
         self.attempts = attempts
         self.elapsed_seconds = 0.0
-        self.failing_since: float | None = None
+        self.failed_at: float | None = None
         self.is_asked_again = False
         self.tried = len(self.commands)
         self._dead: dict[int, Dead] = {}
