@@ -30,6 +30,7 @@ from worker.demo.wording import brief
 
 _DRAW_EVERY_SECONDS: Final = 0.1
 _LONGEST_SCENE_SECONDS: Final = 30.0
+_MEANWHILE_SECONDS: Final = 0.35
 _STARTING: Final = "An embedded Kafka, a simulated upstream and the real worker are starting on this machine."
 _COUNTING: Final = "The day is over. What was sent is compared with what came out of it."
 
@@ -95,7 +96,7 @@ class _Demo:
                     findings = await self._watch(self._stage, watcher, show)
                 if isinstance(show, Screen):
                     self._console.print(listing(self._day, self._console.width))
-                self._conclude(findings)
+                self._conclude(self._stage, findings)
                 if self._keep:
                     await self._keep_running(self._stage, watcher)
         except* (PartFailed, ClientError, KafkaError) as failed:
@@ -162,10 +163,16 @@ class _Demo:
             await asyncio.sleep(began + scene.outage_seconds - time.monotonic())
             await watcher.control(faults=[])
             self._day.narration = scene.afterwards
+        awaited = list(self._day.rows)
+        for line in scene.meanwhile:
+            if all(row.is_settled for row in awaited):
+                break
+            await watcher.publish(self._day.add(line))
+            await asyncio.sleep(_MEANWHILE_SECONDS)
         await watcher.until_settled()
         await asyncio.sleep(scene.reading_seconds)
 
-    def _conclude(self, findings: Sequence[Finding]) -> None:
+    def _conclude(self, built: Stage, findings: Sequence[Finding]) -> None:
         self._exit_code = 1 if findings else 0
         print_summary(
             self._console,
@@ -174,7 +181,11 @@ class _Demo:
             first_event_seconds=self._first_event_seconds,
             seconds=time.monotonic() - self._began,
         )
-        if not self._keep:
+        if findings:
+            self._console.print(" What the worker logged last:")
+            for line in built.last_words_of("worker"):
+                self._console.print(Text(line, "dim"), soft_wrap=True)
+        elif not self._keep:
             print_next(self._console, self._program)
 
     async def _keep_running(self, built: Stage, watcher: Observer) -> None:

@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
@@ -32,11 +32,10 @@ _LINES_OF_LOG: Final = 12
 class PartFailed(Exception):
     """A process of the demo did not start, or ended by itself; its notes are what it said last."""
 
-    def __init__(self, part: str, what: str, log: Path) -> None:
+    def __init__(self, part: str, what: str, last_words: Sequence[str]) -> None:
         super().__init__(f"the {part} {what}")
-        with suppress(OSError):
-            for line in log.read_text(errors="replace").splitlines()[-_LINES_OF_LOG:]:
-                self.add_note(line)
+        for line in last_words:
+            self.add_note(line)
 
 
 class Stage:
@@ -108,8 +107,12 @@ class Stage:
         """What the process has written; gone when the demo is over."""
         return self._directory / f"{part.replace(' ', '-')}.log"
 
+    def last_words_of(self, part: str) -> Sequence[str]:
+        """The end of its log."""
+        return self.log_of(part).read_text(errors="replace").splitlines()[-_LINES_OF_LOG:]
+
     async def _watch(self, part: str, process: Process) -> NoReturn:
-        raise PartFailed(part, f"ended by itself (exit code {await process.wait()})", self.log_of(part))
+        raise PartFailed(part, f"ended by itself (exit code {await process.wait()})", self.last_words_of(part))
 
     async def _announced(self, part: str, module: str, *arguments: str) -> str:
         """Starts a process and returns the line by which it says where it listens."""
@@ -119,7 +122,7 @@ class Stage:
             async with asyncio.timeout(START_SECONDS):
                 line = await process.stdout.readline() if process.stdout is not None else b""
         if not line:
-            raise PartFailed(part, "did not start", self.log_of(part))
+            raise PartFailed(part, "did not start", self.last_words_of(part))
         return line.decode().strip()
 
     async def _spawn(

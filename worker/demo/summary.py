@@ -34,7 +34,8 @@ def print_summary(
     console.print()
     console.print(_table(day, tally))
     reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(tally.dead_letters.items()))
-    _say(console, " dead letters: ", reasons, "dim")
+    if reasons:
+        _say(console, " dead letters: ", reasons, "dim")
     console.print()
     good, bad = ("ok", "NO") if console.options.ascii_only else ("✓", "✗")
     for flaws, claim in _CHECKS:
@@ -50,8 +51,8 @@ def print_next(console: Console, program: str) -> None:
     """What to try next."""
     console.print()
     for command, meaning in (
-        ("demo --keep", "leave it running, and publish commands yourself"),
-        ("--help", "everything else; README.md says how to run it for real"),
+        ("demo --keep", "to publish commands yourself"),
+        ("--help", "for everything else; see also README.md"),
     ):
         console.print(Text.assemble("   ", (f"{program} {command}", "cyan"), f"  {meaning}"), soft_wrap=True)
 

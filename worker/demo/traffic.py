@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Final
 
 from pydantic import JsonValue
@@ -60,13 +61,15 @@ class Line:
 class Scene:
     """A part of the day. *faults* (rules of the simulated upstream) are in force from its start.
 
-    Where *outage_seconds* is given they end after that time, and *afterwards* is told; otherwise with the scene.
+    Where *outage_seconds* is given they end after that time, and *afterwards* is told; otherwise with the scene. Of
+    *meanwhile* one line after the other is sent for as long as *lines* are not all done.
     """
 
     clock: str
     title: str
     narration: str
     lines: tuple[Line, ...]
+    meanwhile: tuple[Line, ...] = ()
     faults: tuple[Mapping[str, JsonValue], ...] = ()
     outage_seconds: float | None = None
     afterwards: str = ""
@@ -221,8 +224,11 @@ _REFUSALS: Final = Scene(
         _line(STRANGER, "note", _dead(_plain(STRANGER, {"note": "who is it?"}), Reason.UNKNOWN_CUSTOMER)),
         _line(GRANITE, "name, while merging", _dead(_plain(GRANITE, {"name": "Granite Club"}), Reason.REJECTED)),
         _line(HARBOUR, "gets a web page", _dead(_plain(HARBOUR, {"phone": "+353 91 555 0108"}), Reason.CONTRACT)),
-        _line(BIRCH, "note", _plain(BIRCH, {"note": "asks for a quote"})),
-        _line(COBALT, "phone", _plain(COBALT, {"phone": "+353 1 555 0103"})),
+    ),
+    # Only while others get through is it clear whose fault a 500 is.
+    meanwhile=tuple(
+        _line(firm, "contact", _plain(firm, {"contact": f"clerk {number}"}))
+        for number, firm in zip(range(1, 25), cycle((BIRCH, COBALT, DUNE, ELM, FJORD, AURORA)), strict=False)
     ),
     faults=(
         _fault(
@@ -236,7 +242,6 @@ _REFUSALS: Final = Scene(
         ),
         _fault(HARBOUR, {"kind": "wrong_content", "text": "<html>", "content_type": "text/html"}),
     ),
-    pause_seconds=0.15,
     reading_seconds=0.6,
 )
 

@@ -11,7 +11,7 @@ from handlers.record import CommandRecord
 from worker.demo.picture import NARRATION_ROWS
 from worker.demo.traffic import DAY, FIRMS, Line, Planned, Scene
 
-LINES = [line for scene in DAY for line in scene.lines]
+LINES = [line for scene in DAY for line in (*scene.lines, *scene.meanwhile)]
 COMMANDS = [command for line in LINES for command in line.commands]
 REFUSED_BY_DECODING = {Reason.UNDECODABLE, Reason.INVALID}
 
