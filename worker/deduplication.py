@@ -26,15 +26,18 @@ class Verdict(Enum):
 
 
 class DeduplicationWindow:
-    """The identities seen in the last *window* offsets of one partition."""
+    """The identities seen in the last *window* offsets of one partition, in some 200 bytes each."""
 
-    __slots__ = ("_copies", "_order", "_window")
+    __slots__ = ("_earliest", "_later", "_names", "_offsets", "_window")
 
     def __init__(self, *, window: int) -> None:
         """*window* in offsets; 0 = nothing is a copy."""
         self._window = window
-        self._copies: dict[int, deque[tuple[int, int]]] = {}
-        self._order: deque[tuple[int, int]] = deque()
+        # By identity: the content of its earliest record in the window, and of the others where there are any.
+        self._earliest: dict[int, int] = {}
+        self._later: dict[int, deque[int]] = {}
+        self._names: deque[int] = deque()
+        self._offsets: deque[int] = deque()
 
     def judge(self, identity: Identity | None, record: CommandRecord) -> Verdict:
         """Compares *record* with those before it, and remembers it. None: it has no identity but its place."""
@@ -43,24 +46,29 @@ class DeduplicationWindow:
         self._forget_before(record.offset - self._window)
         name = _hash(repr(identity).encode("utf-8", "surrogatepass"))
         content = _hash((record.key or b"") + b"\0" + (record.value or b""))
-        copies = self._copies.setdefault(name, deque())
-        earliest = copies[0][1] if copies else None
-        copies.append((record.offset, content))
-        self._order.append((record.offset, name))
+        self._names.append(name)
+        self._offsets.append(record.offset)
+        earliest = self._earliest.get(name)
         if earliest is None:
+            self._earliest[name] = content
             return Verdict.NEW
+        self._later.setdefault(name, deque()).append(content)
         return Verdict.REPEATED if earliest == content else Verdict.REUSED_ID
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._names)
 
     def _forget_before(self, offset: int) -> None:
-        while self._order and self._order[0][0] < offset:
-            _, name = self._order.popleft()
-            copies = self._copies[name]
-            copies.popleft()
-            if not copies:
-                del self._copies[name]
+        while self._offsets and self._offsets[0] < offset:
+            self._offsets.popleft()
+            name = self._names.popleft()
+            later = self._later.get(name)
+            if later is None:
+                del self._earliest[name]
+                continue
+            self._earliest[name] = later.popleft()
+            if not later:
+                del self._later[name]
 
 
 def tracked(identity: Identity, replay: int) -> Identity | None:
