@@ -16,7 +16,12 @@ def configure_logging(level: str, style: Literal["json", "console"]) -> None:
         structlog.processors.format_exc_info if style == "json" else _leave,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        # The tracebacks it prefers show local variables, and those hold records and tokens.
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[*shared, renderer],

@@ -1,0 +1,71 @@
+"""What a log line shows, and what it never does."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import logging, structlog
+from worker.telemetry.logging import configure_logging
+
+configure_logging("{level}", "{style}")
+
+def work():
+    email = "jane.roe" + "@private.example"
+    raise ValueError("went wrong")
+
+structlog.get_logger("worker.app").info("begun", partition=3)
+try:
+    work()
+except ValueError:
+    logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=True)
+logging.getLogger("aiokafka").info("whole records")
+logging.getLogger("aiokafka").warning("a warning")
+"""
+
+
+def said(*, level: str = "DEBUG", style: str = "json") -> str:
+    """What a process writes that logs in this way."""
+    program = PROGRAM.format(level=level, style=style)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_traceback_shows_no_local_variables(style: str) -> None:
+    """They hold whole records, tokens and passwords."""
+    log = said(style=style)
+
+    assert "ValueError: went wrong" in log
+    assert "jane.roe@private.example" not in log
+
+
+def test_json_is_one_object_a_line_also_with_a_traceback() -> None:
+    """Of structlog and of the libraries alike."""
+    lines = [json.loads(line) for line in said().splitlines()]
+
+    assert [line["event"] for line in lines] == ["begun", "Task exception was never retrieved", "a warning"]
+    assert (lines[0]["level"], lines[0]["partition"]) == ("info", 3)
+    assert "Traceback" in lines[1]["exception"]
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_the_kafka_libraries_are_heard_from_warnings_on(style: str) -> None:
+    """Below that they write whole records."""
+    log = said(style=style)
+
+    assert "a warning" in log
+    assert "whole records" not in log
+
+
+def test_the_console_has_no_colours_where_nobody_sees_them() -> None:
+    """A file or a pipe gets plain text."""
+    assert "\x1b" not in said(style="console")
+
+
+def test_what_is_below_the_level_is_not_written() -> None:
+    """Of structlog and of the libraries alike."""
+    assert said(level="ERROR").count("\n") == 1
