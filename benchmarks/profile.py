@@ -26,7 +26,7 @@ def main() -> int:
     options = parser.parse_args()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     spy = [
-        __import__("os").environ.get("PYSPY") or str(Path(sys.executable).with_name("py-spy")),
+        str(Path(sys.executable).with_name("py-spy")),
         "record",
         "--rate",
         "500",
