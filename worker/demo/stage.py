@@ -11,7 +11,7 @@ import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -20,10 +20,8 @@ from worker.demo.broker import ANNOUNCEMENT
 from worker.demo.upstream import RW_TOKEN
 from worker.settings import SECRETS, Settings, variable_of
 
-START_SECONDS: Final = 20.0
-STOP_SECONDS: Final = 2.0
-RATE_LIMIT: Final = 1000
-
+_START_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 2.0
 _LATENCY_SECONDS: Final = 0.04
 _WHERE_WORKER_IS_IMPORTED_FROM: Final = Path(worker.__path__[0]).parent
 _LINES_OF_LOG: Final = 12
@@ -52,18 +50,18 @@ class Stage:
     async def start(self) -> None:
         """Starts everything; returns when broker and upstream listen. Raises a group of `PartFailed`."""
         self._guard = await self._spawn("guard", "worker.demo.guard", str(self._directory), stdin=PIPE)
+        upstream_port, worker_port = _free_ports(2)
+        self.upstream_url = f"http://127.0.0.1:{upstream_port}"
+        self.worker_url = f"http://127.0.0.1:{worker_port}"
         async with asyncio.TaskGroup() as starting:
-            broker = starting.create_task(self._announced("embedded broker", "worker.demo.broker"))
-            options = ("--port", "0", "--rate-limit", str(RATE_LIMIT), "--latency", str(_LATENCY_SECONDS))
-            upstream = starting.create_task(self._announced("simulated upstream", "worker.demo.upstream", *options))
-        self.bootstrap_servers = broker.result().removeprefix(ANNOUNCEMENT)
-        self.upstream_url = upstream.result().split()[-1]
-        await self._start_worker()
+            options = ("--port", str(upstream_port), "--latency", str(_LATENCY_SECONDS))
+            starting.create_task(self._announced("simulated upstream", "worker.demo.upstream", *options))
+            announced = await self._announced("embedded broker", "worker.demo.broker")
+            self.bootstrap_servers = announced.removeprefix(ANNOUNCEMENT)
+            await self._start_worker(worker_port)
 
-    async def _start_worker(self) -> None:
+    async def _start_worker(self, port: int) -> None:
         """As its operators do, with the environment alone."""
-        port = _free_port()
-        self.worker_url = f"http://127.0.0.1:{port}"
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "UPSTREAM_BASE_URL": self.upstream_url,
@@ -119,7 +117,7 @@ class Stage:
         process = self._parts[part] = await self._spawn(part, module, *arguments, stdout=PIPE)
         line = b""
         with suppress(TimeoutError):
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(_START_SECONDS):
                 line = await process.stdout.readline() if process.stdout is not None else b""
         if not line:
             raise PartFailed(part, "did not start", self.last_words_of(part))
@@ -153,7 +151,7 @@ async def _end(part: Process) -> None:
     with suppress(ProcessLookupError):
         part.terminate()
     try:
-        async with asyncio.timeout(STOP_SECONDS):
+        async with asyncio.timeout(_STOP_SECONDS):
             await part.wait()
     except TimeoutError:
         part.kill()
@@ -180,8 +178,10 @@ def _inherited() -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(number: int) -> list[int]:
+    """So many different ports of 127.0.0.1 that nothing listens on."""
+    with ExitStack() as probes:
+        found = [probes.enter_context(socket.socket()) for _ in range(number)]
+        for probe in found:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in found]
