@@ -272,16 +272,6 @@ def _starting_point(
     """Where the partition goes on; *start* is the log's first offset, *end* the one that its next record gets."""
     if committed < 0:
         return start, Progress(0, 0)
-    if committed < start:
-        log.error(
-            "commands_lost_to_retention",
-            partition=topic_partition.partition,
-            committed=committed,
-            earliest=start,
-            missing_offsets=start - committed,
-            advice="the topic's retention overtook the worker: commands in this gap were deleted unread",
-        )
-        return start, Progress(0, 0)
     if committed > end:
         log.error(
             "committed_beyond_end",
@@ -292,10 +282,23 @@ def _starting_point(
         )
         return start, Progress(0, 0)
     try:
-        return committed, progress.decode(metadata)
+        found = progress.decode(metadata)
     except ProgressUnreadable as error:
         log.warning("progress_unreadable", partition=topic_partition.partition, error=str(error))
-        return committed, Progress(0, 0)
+        found = Progress(0, 0)
+    if committed < start:
+        log.error(
+            "commands_lost_to_retention",
+            partition=topic_partition.partition,
+            committed=committed,
+            earliest=start,
+            missing_offsets=start - committed,
+            advice="the topic's retention overtook the worker: commands in this gap were deleted unread",
+        )
+        behind_the_gap = Watermark(start, found.completed_beyond >> (start - committed))
+        horizon = max(committed + found.horizon - behind_the_gap.committable, 0)
+        return behind_the_gap.committable, Progress(behind_the_gap.completed_beyond, horizon)
+    return committed, found
 
 
 async def _displaced(instance_id: str) -> None:
