@@ -4,9 +4,10 @@ Byte for byte the same for the same command and the same answer, however often t
 the command, the time from the command's record, and fields and headers have a fixed order.
 """
 
-import json
 import uuid
 from dataclasses import dataclass
+
+from pydantic_core import to_json
 
 from handlers.command import Command
 from handlers.customer import Customer
@@ -17,7 +18,6 @@ from handlers.record import OutcomeKind, OutcomeRecord
 EVENT_TYPE = "customer.updated"
 
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, EVENT_TYPE)
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class EventFormat:
 def event_value(customer: Customer, event_format: EventFormat) -> bytes:
     """The event's value: compact JSON in UTF-8. One value serves all commands of a fold."""
     fields = customer.response(field_case=event_format.field_case, keep_extra_fields=event_format.keep_extra_fields)
-    return _encode(fields).encode()
+    return to_json(fields)
 
 
 def event_id(command: Command) -> str:

@@ -171,8 +171,8 @@ class Delivery:
         answer = await asking
         now = self._now()
         self._gate.record(pass_, request, answer, now, now - began)
-        self._metrics.requests.labels(request=request.value, answer=type(answer).__name__).inc()
-        self._metrics.request_seconds.labels(request=request.value).observe(now - began)
+        self._metrics.requests_of(request.value, type(answer).__name__).inc()
+        self._metrics.request_seconds_of(request.value).observe(now - began)
         return answer, now - began
 
     def _verdict(self, fold: Fold, request: Request, answer: Failure, spent_seconds: float) -> Settled | Retry:

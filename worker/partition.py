@@ -232,7 +232,7 @@ class Partition:
     def _event(self, command: Command, fate: Applied, value: bytes) -> Settlement:
         outlets = self._outlets
         record = event_record(command, fate.customer, outlets.event_format, value=value)
-        self._metrics.outcomes.labels(outcome="event", reason="").inc()
+        self._metrics.outcomes_of("event", "").inc()
 
         def instead(error: str) -> Publication:
             dead = Dead(Reason.TOO_LARGE, f"Kafka refuses the event: {error}", status=None, attempts=1)
@@ -241,7 +241,7 @@ class Partition:
         return Settlement(command.record.offset, (outlets.events_topic, record), instead)
 
     def _dead_letter(self, record: CommandRecord, command_id: str, dead: Dead) -> Settlement:
-        self._metrics.outcomes.labels(outcome="dead_letter", reason=dead.reason.value).inc()
+        self._metrics.outcomes_of("dead_letter", dead.reason.value).inc()
         log.info(
             "dead_letter",
             command=record.coordinates,

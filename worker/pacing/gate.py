@@ -80,6 +80,7 @@ class Gate:
         self.under_way = 0
         self._circuits = {request: _Circuit(longest_pause_seconds) for request in Request}
         self._hold = CircuitBreaker(longest_pause_seconds=longest_pause_seconds)
+        self._breakers = (self._hold, *(circuit.breaker for circuit in self._circuits.values()))
         self._hold_request: Request = Request.GET
         self._strangers: set[str] | None = set()
         self._on_change = on_change
@@ -97,7 +98,7 @@ class Gate:
     @property
     def is_open(self) -> bool:
         """Whether everything goes: no breaker is open."""
-        return all(breaker.state is CircuitState.CLOSED for breaker in self._breakers())
+        return all(breaker.state is CircuitState.CLOSED for breaker in self._breakers)
 
     def circuit(self, request: Request) -> CircuitState:
         """The state of the circuit for one kind of request."""
@@ -174,9 +175,9 @@ class Gate:
 
     def next_change_at(self, now: float) -> float | None:
         """When time alone may let a turn begin (monotonic seconds, after *now*), or None where it changes nothing."""
-        if any(breaker.state is CircuitState.HALF_OPEN for breaker in self._breakers()):
+        if any(breaker.state is CircuitState.HALF_OPEN for breaker in self._breakers):
             return None
-        dues = [due for breaker in self._breakers() if (due := breaker.next_probe_at()) is not None]
+        dues = [due for breaker in self._breakers if (due := breaker.next_probe_at()) is not None]
         if self.budget.remaining(now) < REQUESTS_PER_TURN:
             dues.append(self.budget.retry_at(now))
         elif not self.admits_bulk(now):
@@ -185,13 +186,10 @@ class Gate:
 
     def _probe_may_go(self, now: float) -> bool:
         """A probe asks all breakers at once, and only one is under way."""
-        for breaker in self._breakers():
+        for breaker in self._breakers:
             if breaker.state is CircuitState.HALF_OPEN or (breaker.next_probe_at() or now) > now:
                 return False
         return True
-
-    def _breakers(self) -> list[CircuitBreaker]:
-        return [self._hold, *(circuit.breaker for circuit in self._circuits.values())]
 
     def _account(self, answer: Answer, now: float, spent_seconds: float) -> None:
         if isinstance(answer, RateLimited):

@@ -1,5 +1,7 @@
 """Every metric, declared once: its name, its unit, its meaning. No label holds an identifier of a person."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.samples import Sample
 
@@ -33,6 +35,10 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+        # Looking up the labels costs more than counting, and both are done for every request.
+        self.requests_of = cache(self.requests.labels)
+        self.request_seconds_of = cache(self.request_seconds.labels)
+        self.outcomes_of = cache(self.outcomes.labels)
         self.retries = self._counter("retries_total", "Attempts that failed and are tried again.")
         self.folded = self._counter("commands_folded_total", "Commands that shared their requests with an earlier one.")
         self.rebalances = self._counter("rebalances_total", "Assignments of partitions to this worker.")

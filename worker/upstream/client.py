@@ -45,6 +45,7 @@ SILENCE_SHARE: Final = 0.8
 """Share of a request's time after which a connection without a single new byte counts as dead."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class _ConnectionLost(aiohttp.ClientError):
@@ -73,7 +74,8 @@ class UpstreamClient:
     """
 
     def __init__(self, base_url: str, token: TokenSource, timeout_seconds: float, max_concurrency: int) -> None:
-        self._customers = f"{_checked_base(base_url)}/customers/"
+        self._base = _checked_base(base_url)
+        self._customers = f"{self._base.raw_path.rstrip('/')}/customers/"
         self._token = token
         self._timeout_seconds = timeout_seconds
         self._max_concurrency = max_concurrency
@@ -142,10 +144,10 @@ class UpstreamClient:
         data: bytes | io.BytesIO | None = None
         if sent.request is Request.PATCH:
             headers["Content-Type"] = "application/json"
-            data = json.dumps(sent.body, separators=(",", ":"), allow_nan=False).encode()
+            data = _encode(sent.body).encode()
             if len(data) > LARGEST_PIECE_BYTES:
                 data = io.BytesIO(data)
-        url = URL(self._customers + sent.customer_id, encoded=True)
+        url = self._base.with_path(self._customers + sent.customer_id, encoded=True)
         async with self._session.request(
             sent.request, url, headers=headers, data=data, allow_redirects=False
         ) as response:
@@ -158,7 +160,7 @@ class UpstreamClient:
             )
 
     def __repr__(self) -> str:
-        return f"UpstreamClient({self._customers!r}, token={self._token!r})"
+        return f"UpstreamClient({str(self._base)!r}, token={self._token!r})"
 
 
 async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
@@ -166,7 +168,7 @@ async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
     bound = LARGEST_CUSTOMER_BYTES if response.status == 200 else LARGEST_ERROR_BYTES
     body = bytearray()
     if (response.content_length or 0) <= bound or response.status != 200:
-        async for piece in response.content.iter_any():
+        while piece := await response.content.readany():
             body += piece
             if len(body) > bound:
                 break
@@ -177,8 +179,8 @@ async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body[:bound])
 
 
-def _checked_base(base_url: str) -> str:
-    """*base_url* without its last slash. Raises ValueError where the token must not be sent there."""
+def _checked_base(base_url: str) -> URL:
+    """*base_url*, read. Raises ValueError where the token must not be sent there."""
     try:
         url = URL(base_url.strip())
         port = url.port
@@ -191,4 +193,4 @@ def _checked_base(base_url: str) -> str:
         raise ValueError("the upstream's base URL must not hold credentials: they would end up in logs")
     if url.raw_query_string or url.raw_fragment:
         raise ValueError("the upstream's base URL must not hold a query or a fragment")
-    return str(url).rstrip("/")
+    return url
