@@ -72,6 +72,8 @@ class Overview:
     def refresh_gauges(self, status: Status) -> None:
         """Sets the gauges that are only looked at when somebody asks."""
         metrics = self._metrics
+        for gauge in (metrics.waiting, metrics.retrying, metrics.lag):
+            gauge.clear()  # a partition that was given away is shown by whoever has it now
         for partition in status.partitions:
             label = str(partition.statistics.partition)
             metrics.waiting.labels(label).set(partition.statistics.unfinished)
