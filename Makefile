@@ -68,11 +68,12 @@ profile: install ## A flame graph of the worker under load, into .artifacts/
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.profile $(ARGS)
 
 .PHONY: docs
-docs: install ## Renew the reference tables that are made from the code
+docs: install ## Renew the tables and lists that are made from the code
 	$(BIN)/python -c "from handlers.faults import markdown; print(markdown(), end='')" > docs/errors.new
 	mv docs/errors.new docs/errors.md
 	$(BIN)/customer-sync config --reference > docs/settings.new
 	mv docs/settings.new docs/settings.md
+	@$(BIN)/python scripts/renew-lists
 
 .PHONY: image
 image: ## Build the container image
