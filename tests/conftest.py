@@ -24,7 +24,6 @@ settings.register_profile("long", max_examples=100_000, deadline=None, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 CHOICE: "pytest.StashKey[Choice]" = pytest.StashKey()
-LEFT_OUT = pytest.StashKey[list[str]]()
 LOGS = pytest.StashKey[dict[str, Callable[[], str]]]()
 
 
@@ -63,7 +62,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     nothing_better = f" (nothing better here: {'; '.join(choice.missing)})" if choice.missing else ""
     terminalreporter.section("Kafka")
     terminalreporter.line(f"ran on {choice.broker.describe()}{nothing_better}")
-    left_out = config.stash.get(LEFT_OUT, [])
+    skipped = terminalreporter.stats.get("skipped", [])
+    left_out = [report.nodeid for report in skipped if "needs a real Apache Kafka" in str(report.longrepr)]
     if left_out:
         files = Counter(name.split("::")[0] for name in left_out)
         terminalreporter.line(
@@ -105,13 +105,10 @@ def broker(session_broker: "Broker") -> Iterator["Broker"]:
 @pytest.fixture(autouse=True)
 def _left_out_on_the_mock(request: pytest.FixtureRequest) -> None:
     """Leaves out what an imitation of Kafka cannot show."""
-    marker = request.node.get_closest_marker("real_kafka")
-    if marker is None:
-        return
-    broker: Broker = request.getfixturevalue("broker")
-    if not broker.real:
-        request.config.stash.setdefault(LEFT_OUT, []).append(request.node.nodeid)
-        pytest.skip(f"needs a real Apache Kafka, and this is {broker.describe()}")
+    if request.node.get_closest_marker("real_kafka"):
+        from harness.broker import leave_out_unless_real
+
+        leave_out_unless_real(request.getfixturevalue("broker"))
 
 
 @pytest.fixture

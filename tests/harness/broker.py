@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Protocol
 
+import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -91,6 +92,12 @@ def await_answer(bootstrap_servers: str, *, within_seconds: float) -> None:
             return False
 
     wait_until(answers, within_seconds=within_seconds, what=f"Kafka answers on {bootstrap_servers}")
+
+
+def leave_out_unless_real(broker: Broker) -> None:
+    """Skips the test where *broker* only imitates Apache Kafka; the last lines of the run count such tests."""
+    if not broker.real:
+        pytest.skip(f"needs a real Apache Kafka, and this is {broker.describe()}")
 
 
 def free_port() -> int:

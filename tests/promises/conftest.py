@@ -3,7 +3,7 @@
 import pytest
 import pytest_asyncio
 
-from harness.broker import Broker
+from harness.broker import Broker, leave_out_unless_real
 from harness.kill_run import Aftermath, run_with_kills
 from harness.reaper import Reaper
 from harness.stage import set_stage
@@ -18,6 +18,7 @@ async def kill_run(
     reaper: Reaper,
 ) -> Aftermath:
     """What a worker left behind that was killed --kills times in mid-work; once for each way of delivery."""
+    leave_out_unless_real(session_broker)
     kills = request.config.getoption("--kills")
     stage = await set_stage(
         session_broker,

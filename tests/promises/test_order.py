@@ -53,6 +53,7 @@ async def test_the_events_of_a_customer_follow_the_order_of_its_commands(
         assert all(turns == sorted(turns) for turns in written.values())
 
 
+@pytest.mark.real_kafka  # the mock answers a fetch only after half a second
 async def test_a_customer_that_keeps_failing_delays_nobody_else(stage: Stage) -> None:
     """One customer gets 503 for many times the retry policy's first waits; its neighbours on the partition go on."""
     failing, *others = [customer_id_for(number) for number in range(40)]

@@ -58,7 +58,7 @@ async def test_sigterm_finishes_what_is_under_way_and_hands_over_quickly(stage: 
 
 async def test_a_request_that_hangs_does_not_outlast_the_grace_period(stage: Stage) -> None:
     """What is not finished by then is the successor's work."""
-    await stage.upstream.control(faults=[{"effect": {"kind": "hang"}}])
+    await stage.upstream.control(generate_customers=CUSTOMERS, faults=[{"effect": {"kind": "hang"}}])
     worker = await stage.start_ready_worker(SHUTDOWN_GRACE_SECONDS="4", UPSTREAM_TIMEOUT_SECONDS="60")
     ids = await stage.topics.publish([command(new_customer(), phone="1")])
     await stage.upstream.is_asked()
@@ -78,7 +78,7 @@ async def test_a_request_that_hangs_does_not_outlast_the_grace_period(stage: Sta
 
 async def test_a_second_sigterm_cuts_it_short(stage: Stage) -> None:
     """Whoever is in a hurry gets it, and nothing is lost by it."""
-    await stage.upstream.control(faults=[{"effect": {"kind": "hang"}}])
+    await stage.upstream.control(generate_customers=CUSTOMERS, faults=[{"effect": {"kind": "hang"}}])
     worker = await stage.start_ready_worker(SHUTDOWN_GRACE_SECONDS="60", UPSTREAM_TIMEOUT_SECONDS="60")
     ids = await stage.topics.publish([command(new_customer(), phone="1")])
     await stage.upstream.is_asked()
