@@ -232,6 +232,24 @@ def test_unknown_fate_is_found_out_however_long_kafka_is_away(fault: Fault) -> N
     run_virtually(scenario())
 
 
+def test_commit_of_unknown_fate_on_top_of_somebody_else_s_is_not_repeated() -> None:
+    """The partition was given away meanwhile: repeating it would undo what its new owner has settled."""
+    ledger = MemoryLedger([Fault.UNCERTAIN_AND_NOT_WRITTEN])
+
+    async def scenario() -> None:
+        async with committing(ledger) as commits:
+            commits.settle(0)
+            await settled()
+            ledger.committed = (7, "")
+            await commits.committer.idle()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run_virtually(scenario())
+
+    assert isinstance(caught.value.exceptions[0], PartitionLost)
+    assert ledger.published == []
+
+
 def test_lost_partition_is_said_and_nothing_is_reported() -> None:
     """Somebody else has it: the lanes must not go on as if it were committed."""
     reported: list[str] = []

@@ -51,6 +51,20 @@ def test_question_that_was_not_asked_is_asked_by_the_next() -> None:
     assert budget.remaining(0.0) == REQUESTS_PER_TURN
 
 
+def test_question_stays_asked_while_anybody_may_answer_it() -> None:
+    """Any answer tells what remains: that of an earlier turn, too."""
+    budget = a_budget()
+    ask(budget, remaining=100)
+    budget.grant(2, 0.0)
+    budget.divide_again()
+    budget.grant(REQUESTS_PER_TURN, 0.0)
+    budget.give_back(REQUESTS_PER_TURN)
+
+    assert budget.remaining(0.0) == 0
+    budget.observed(limit=1_000, remaining=80, reset_seconds=600, now=0.0)
+    assert budget.remaining(0.0) == 79
+
+
 def test_giving_back_nothing_changes_nothing() -> None:
     """A turn that used both its requests."""
     budget = a_budget()
