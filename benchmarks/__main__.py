@@ -9,11 +9,13 @@ Only ratios within one run mean something.
 
 import argparse
 import json
+import shlex
 import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from benchmarks import report
 from benchmarks.contestants import CONTESTANTS, build_java_peer
 from benchmarks.measuring import Bench, Measurement
 from benchmarks.scenarios import SCENARIOS
@@ -43,11 +45,18 @@ def main() -> int:
                     measured = bench.run(CONTESTANTS[name], scenario, quick=options.quick)
                     results.append(measured)
                     _say(f"round {round_number + 1}: {_line(measured)}")
+    kafka = choice.broker.describe()
     choice.broker.close()
     reaper.close()
+    report.write(results, kafka=kafka, rounds=options.rounds, command=_command(), into=options.into)
+    _say(f"{options.into / 'performance.md'}")
     if options.json:
         print(json.dumps([asdict(one) for one in results], indent=1))
     return int(any(one.breaches for one in results if CONTESTANTS[one.contestant].is_worker))
+
+
+def _command() -> str:
+    return " ".join(["make bench", *([f'ARGS="{shlex.join(sys.argv[1:])}"'] if sys.argv[1:] else [])])
 
 
 def _line(one: Measurement) -> str:
@@ -69,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), metavar="SCENARIO")
     parser.add_argument("--rounds", type=int, default=3, help="medians count (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="a quarter of the commands, for a first look")
+    parser.add_argument("--into", type=Path, default=Path("docs"), metavar="FOLDER", help="of the page (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print every measurement as JSON")
     return parser
 

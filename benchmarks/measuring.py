@@ -46,6 +46,8 @@ class Measurement:
     peak_mebibytes: float | None
     requests_per_command: float
     upstream_cpu_per_1000: float | None
+    outcomes_twice: int
+    moved_back: int
     breaches: tuple[str, ...] = ()
 
 
@@ -111,6 +113,7 @@ class Reader:
         self._events = topics.events
         self._ended = threading.Event()
         self.seen: list[Seen] = []
+        self.offsets: set[int] = set()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
@@ -128,6 +131,7 @@ class Reader:
                 command_id = headers["ce_causationid" if is_event else "dlq-command-id"].decode()
                 offset = int(command_id.rpartition(":")[2])
                 self.seen.append(Seen(offset, record.key(), record.timestamp()[1] / 1000, now, is_event))
+                self.offsets.add(offset)
 
     def close(self) -> None:
         """Stops following."""
@@ -136,15 +140,19 @@ class Reader:
         self._consumer.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stage:
-    """What one run works with."""
+    """What one run works with; `begin` starts the contestant, and starts it again."""
 
     topics: Topics
     reader: Reader
-    process: ManagedProcess
+    begin: Callable[[], ManagedProcess]
     upstream: ManagedProcess
     url: str
+    process: ManagedProcess = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.process = self.begin()
 
 
 class Bench:
@@ -197,12 +205,19 @@ class Bench:
             "HTTP_PORT": str(free_port()),
         }
         environment = environment_of(contestant, shared)
-        process = ManagedProcess(contestant.command, log=log, reaper=self._reaper, environment=environment)
+        command = contestant.command
         reader = Reader(topics)
+        stage = Stage(
+            topics,
+            reader,
+            lambda: ManagedProcess(command, log=log, reaper=self._reaper, environment=environment),
+            upstream,
+            url,
+        )
         try:
-            yield Stage(topics, reader, process, upstream, url)
+            yield stage
         finally:
-            process.end()
+            stage.process.end()
             upstream.end()
             reader.close()
             AdminClient({"bootstrap.servers": self._bootstrap_servers}).delete_topics(topics.all())
@@ -229,7 +244,12 @@ class Bench:
         numbers = scenario.customer_numbers()[: contestant.most_commands]
         worker, upstream = Meter(stage.process.pid), Meter(stage.upstream.pid)
         sent_at = _publish(stage.topics, numbers, first_number=warm_up + 1, per_second=scenario.per_second)
-        self._follow(stage, warm_up, warm_up + len(numbers), f"{contestant.name}, {scenario.name}")
+        what = f"{contestant.name}, {scenario.name}"
+        if scenario.killed:
+            self._follow(stage, warm_up, warm_up + len(numbers) // 2, what)
+            stage.process.kill()
+            stage.process = stage.begin()
+        self._follow(stage, warm_up, warm_up + len(numbers), what)
         cpu, upstream_cpu = worker.seconds_per_1000(len(numbers)), upstream.seconds_per_1000(len(numbers))
         statistics = _call(f"{stage.url}/statistics")
         found = [one for one in stage.reader.seen if one.command_offset >= warm_up]
@@ -240,10 +260,12 @@ class Bench:
             rate=_rate([one.appended_at for one in found]),
             p50_ms=cuts[49] * 1000,
             p99_ms=cuts[98] * 1000,
-            cpu_seconds_per_1000=cpu,
+            cpu_seconds_per_1000=None if scenario.killed else cpu,
             peak_mebibytes=worker.peak_mebibytes(),
             requests_per_command=(statistics["gets"] + statistics["patches"]) / len(numbers),
             upstream_cpu_per_1000=upstream_cpu,
+            outcomes_twice=len(found) - len({one.command_offset for one in found}),
+            moved_back=statistics["moved_back"],
             breaches=tuple(_breaches(found, numbers, warm_up, statistics)),
         )
 
@@ -258,8 +280,8 @@ class Bench:
                 raise AssertionError(message)
             if time.monotonic() - said_at > SAY_EVERY_SECONDS:
                 said_at = time.monotonic()
-                self._say(f"{what}: {len(stage.reader.seen) - before:,} of {until - before:,}")
-            return len(stage.reader.seen) >= until
+                self._say(f"{what}: {len(stage.reader.offsets) - before:,} of {until - before:,}")
+            return len(stage.reader.offsets) >= until
 
         wait_until(all_there, within_seconds=LONGEST_RUN_SECONDS, what=f"{what}: {until} outcomes")
 

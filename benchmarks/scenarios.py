@@ -10,7 +10,7 @@ ZIPF_EXPONENT = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One load. *per_second* None: everything waits from the beginning."""
+    """One load. *per_second* None: everything waits from the beginning. *killed*: by SIGKILL, half way through."""
 
     name: str
     meaning: str
@@ -20,6 +20,7 @@ class Scenario:
     per_second: float | None = None
     skewed: bool = False
     in_flight: int = 256
+    killed: bool = False
 
     @property
     def limit_per_second(self) -> float:
@@ -43,5 +44,8 @@ SCENARIOS = {
         Scenario("shared-20", "1,000 customers with ten commands each", 20, 1_000, 10_000),
         Scenario("hot-50", "Zipf 1.1 over 1,000 customers", 50, 1_000, 2_000, skewed=True),
         Scenario("paced-20", "50 commands/s", 20, 1_000, 1_000, per_second=50),
+        Scenario(
+            "killed-20", "1,000 customers with ten commands each, SIGKILL half way", 20, 1_000, 10_000, killed=True
+        ),
     )
 }

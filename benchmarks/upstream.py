@@ -22,7 +22,7 @@ CUSTOMER = {
     "name": "Acme",
     "email": "billing@acme.test",
     "phone": "%s",
-    "createdAt": "2026-11-23 11:52:41.479246+00",
+    "createdAt": "2026-11-23 11:52:41.%s+00",
     "token": "",
     "invoiceCount": 12,
     "projectCount": 3,
@@ -75,7 +75,7 @@ class Upstream:
             statistics.phones[customer_id] = number
         else:
             statistics.gets += 1
-        answer = _BODY % (customer, b"%d" % statistics.phones.get(customer_id, 0))
+        answer = _BODY % (customer, b"%d" % statistics.phones.get(customer_id, 0), customer[-6:])
         due = self._loop.time() + self.latency_seconds
         self._due.append((due, connection, customer, _HEAD % (len(answer), answer)))
         if self._timer is None:
