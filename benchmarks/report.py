@@ -27,7 +27,11 @@ _COLUMNS = """\
 - **CPU s**: of the contestant's process for 1,000 commands, from the publication on; start and warm-up are not in it.
   **peak**: its largest resident set.
 - **requests**: sent upstream for each command; without coalescing there are 2.
-- **twice**: commands with more than one outcome, and **back**: requests that moved a customer back to an older state."""
+- **twice**: commands with more than one outcome; **back**: requests that moved a customer back to an older state."""
+_TABLE_HEAD = (
+    "| contestant | commands/s | of the worker's | of the limit | p50 ms | p99 ms | CPU s | peak MiB "
+    "| requests | twice | back |"
+)
 _JUDGED = """\
 ## What was judged
 
@@ -109,8 +113,7 @@ def _section(scenario: Scenario, results: Sequence[Measurement]) -> str:
         "",
         f"Limit without coalescing: {scenario.limit_per_second:,.0f}/s.",
         "",
-        "| contestant | commands/s | of the worker's | of the limit | p50 ms | p99 ms | CPU s | peak MiB "
-        "| requests | twice | back |",
+        _TABLE_HEAD,
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     names = _contestants(results, scenario.name)
