@@ -1,6 +1,7 @@
 """What the worker needs of aiokafka's consumer beyond its public face. Pinned to aiokafka 0.14 and guarded by tests."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -70,7 +71,9 @@ def leave_on_stop(consumer: AIOKafkaConsumer) -> None:
     aiokafka sends LeaveGroup only for dynamic members; the broker accepts it for the member id alone (measured: the
     peer had everything 0.75 s later, instead of after the session timeout).
     """
-    consumer._coordinator._group_instance_id = None  # noqa: SLF001
+    coordinator = consumer._coordinator  # noqa: SLF001
+    if coordinator is not None:  # None: a consumer that has not started has no group to leave
+        coordinator._group_instance_id = None  # noqa: SLF001
 
 
 def watch_heartbeats(consumer: AIOKafkaConsumer, now: Callable[[], float], renew: Callable[[float], None]) -> None:
@@ -89,6 +92,16 @@ def watch_heartbeats(consumer: AIOKafkaConsumer, now: Callable[[], float], renew
         return accepted
 
     coordinator._do_heartbeat = watched  # noqa: SLF001
+
+
+async def beat_now(consumer: AIOKafkaConsumer) -> None:
+    """Sends a heartbeat at once, and not only after the usual interval.
+
+    What the group said when this member joined may have waited unread in a process that was frozen: only an answer to
+    a later question is news. Raises nothing of Kafka's: the usual heartbeats go on, and meet the same fault.
+    """
+    with suppress(KafkaError):
+        await consumer._coordinator._do_heartbeat()  # noqa: SLF001
 
 
 def seconds_since_last_poll(consumer: AIOKafkaConsumer) -> float:
