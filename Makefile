@@ -8,6 +8,10 @@ INSTALLED := .venv/.installed
 IMAGE ?= customer-sync
 # Options for pytest: make test ARGS="-k watermark -x"
 ARGS ?=
+# Of make chaos; ONLY=1.17 repeats one round
+ROUNDS ?= 20
+SEED ?= 1
+ONLY ?=
 
 .PHONY: help
 help: ## Print this list
@@ -55,8 +59,13 @@ test-long: install ## Run the property tests with 100,000 examples each
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "not broker and not chaos" $(ARGS)
 
 .PHONY: chaos
-chaos: install ## Kill, freeze and restart workers and Kafka under load
-	$(BIN)/pytest -m chaos $(ARGS)
+chaos: install ## Kill, freeze and restart workers and Kafka under load: ROUNDS=200 SEED=1, goes on where it ended
+	PYTHONPATH=tests $(BIN)/python -m chaos --rounds $(ROUNDS) --seed $(SEED) --only "$(ONLY)" $(ARGS)
+
+.PHONY: chaos-short
+chaos-short: install ## The same for less than three minutes: a fixed seed, and one that nobody has seen yet
+	PYTHONPATH=tests $(BIN)/python -m chaos --only short.1 $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m chaos --seed fresh --rounds 1 $(ARGS)
 
 .PHONY: bench
 bench: install ## Measure the worker beside its peers on a real Kafka, into docs/performance.md
