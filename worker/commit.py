@@ -21,7 +21,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from handlers.errors import FAULTS
 from worker import progress
-from worker.kafka.errors import CommitFailed, CommitUncertain, OutcomeTooLarge
+from worker.kafka.errors import CommitFailed, CommitUncertain, OutcomeTooLarge, PartitionLost
 from worker.kafka.ledger import Ledger, Publication
 from worker.progress import Progress
 from worker.watermark import Watermark
@@ -74,12 +74,13 @@ class Committer:
         wanted_horizon: Callable[[], int],
         read_progress: Callable[[], Awaitable[tuple[int, str]]],
         on_commit: Callable[[], None],
+        committed: tuple[int, str] = (-1, ""),
     ) -> None:
         """Waits at most *interval_seconds* for company, and only while *expects_company* says that some is near.
 
         *horizon* is the committed one, the predecessor's; *wanted_horizon* is the offset below which the partition
         would like to act; *read_progress* asks Kafka for the committed offset and its metadata, after a commit of
-        unknown fate; *on_commit* is called after each commit.
+        unknown fate; *on_commit* is called after each commit; *committed* is what it said when the partition was built.
         """
         self._ledger = ledger
         self._watermark = watermark
@@ -97,6 +98,7 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._is_uncertain = False
+        self._committed = committed
         self._repeat = AsyncRetrying(
             retry=retry_if_exception_type((CommitFailed, CommitUncertain)),
             wait=wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1),
@@ -205,6 +207,7 @@ class Committer:
         committable, metadata, horizon = self._metadata(offsets)
         publications = [settlement.publication for settlement in settlements if settlement.publication is not None]
         await self._repeat(self._write_once, publications, committable, metadata)
+        self._committed = (committable, metadata)
         for offset in offsets:
             self._watermark.complete(offset)
         self._horizon = horizon
@@ -215,10 +218,14 @@ class Committer:
         if self._is_uncertain:
             # A new start of the ledger ends the open transaction either way; then Kafka says which way it went.
             await self._ledger.start()
-            took_place = await self._read_progress() == (offset, metadata)
+            found = await self._read_progress()
             self._is_uncertain = False
-            if took_place:
+            if found == (offset, metadata):
                 return
+            if found != self._committed:
+                # That start has fenced the rightful owner: committing on top of its work would undo it.
+                msg = f"partition {self._partition}: somebody else has committed offset {found[0]} meanwhile"
+                raise PartitionLost(msg)
         try:
             await self._ledger.commit(publications, offset, metadata)
         except CommitUncertain:
