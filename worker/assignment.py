@@ -23,7 +23,7 @@ from worker.commit import Committer
 from worker.deduplication import DeduplicationWindow, identity_in
 from worker.delivery import Delivery
 from worker.intake import Intake
-from worker.kafka.consumer import OffsetReader, has_handled, is_expelled, watch_heartbeats
+from worker.kafka.consumer import OffsetReader, beat_now, has_handled, is_expelled, watch_heartbeats
 from worker.kafka.errors import CommitFailed, CommitUncertain, KafkaRefused, PartitionLost
 from worker.kafka.ledger import Ledger
 from worker.lease import Lease
@@ -84,6 +84,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         self._owning: dict[TopicPartition, asyncio.Task[None]] = {}
         self._partitions: dict[TopicPartition, Partition] = {}
         self._watched: AIOKafkaConsumer | None = None
+        self._is_leaving = False
         self.is_member = False
 
     def begin(self, tasks: asyncio.TaskGroup) -> None:
@@ -102,15 +103,22 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         """
         consumer = self._member()
         self._metrics.rebalances.inc()
-        self._lease.renew(self._now())
         if consumer is not self._watched:
             watch_heartbeats(consumer, self._now, self._lease.renew)
             self._watched = consumer
         consumer.pause(*assigned)
+        if self._is_leaving:
+            # The rebalance had begun before: this member leaves in a moment, and others get them.
+            return
         for topic_partition in assigned:
             self._owning[topic_partition] = self._group().create_task(self._own(topic_partition))
+        self._group().create_task(self._renew_lease(consumer))
         self.is_member = True
         log.info("partitions_assigned", partitions=sorted(partition.partition for partition in assigned))
+
+    async def _renew_lease(self, consumer: AIOKafkaConsumer) -> None:
+        await beat_now(consumer)
+        self._noticed()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finishes and drops the partitions that are taken away."""
@@ -130,8 +138,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     async def drain(self, deadline_seconds: float) -> bool:
         """Finishes everything under way and drops all partitions; False when time ran out before the end.
 
-        Cancelled, it drops them at once.
+        Cancelled, it drops them at once. Partitions that are assigned from now on are not taken.
         """
+        self._is_leaving = True
         try:
             return await self._drain(deadline_seconds)
         finally:
@@ -210,6 +219,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 wanted_horizon=partition.wanted_horizon,
                 read_progress=lambda: offsets.committed(topic_partition),
                 on_commit=self._noticed,
+                committed=(committed, metadata),
             )
         )
         return partition, min(committable + found.horizon, end)
