@@ -152,6 +152,9 @@ class Delivery:
         self.wake()
 
     async def _attempt(self, partition: Partition, fold: Fold, pass_: Pass) -> Settled | Retry:
+        if not self._lease.is_valid(self._now()):
+            # Frozen between the turn's beginning and this first step of it.
+            return Retry(0)
         answer, spent = await self._ask(Request.GET, self._upstream.get(fold.customer_id), pass_)
         if not isinstance(answer, Ok):
             return self._verdict(fold, Request.GET, answer, spent)
