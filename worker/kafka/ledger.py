@@ -10,7 +10,6 @@ generation, KIP-447, so one id for the whole worker would not fence.)
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -56,6 +55,8 @@ _LOST = (
     UnknownMemberIdError,
     RebalanceInProgressError,
 )
+# aiokafka guards the states of its producer with assertions: after a fatal error every further call meets one.
+_CLIENT_ERRORS = (KafkaError, KeyError, IllegalOperation, IllegalStateError, AssertionError)
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _REFUSED = (
     ClusterAuthorizationFailedError,
@@ -129,7 +130,7 @@ class ExactlyOnceLedger:
             raise PartitionLost(msg)
         try:
             await producer.begin_transaction()
-        except (KafkaError, IllegalOperation, IllegalStateError) as error:
+        except _CLIENT_ERRORS as error:
             # A producer that cannot begin is of no more use, whatever became of its last transaction.
             raise _uncertain(error) from error
         try:
@@ -137,29 +138,35 @@ class ExactlyOnceLedger:
             await producer.send_offsets_to_transaction(
                 {self._partition: OffsetAndMetadata(offset, metadata)}, self._group_id
             )
-        except (KafkaError, KeyError, IllegalOperation) as error:
+        except _CLIENT_ERRORS as error:
             # aiokafka has counted a batch that the broker refused, so the broker would refuse every later one of
             # this producer (OutOfOrderSequenceNumber); a new epoch begins to count anew.
             self._has_gap = True
-            await self._abort(producer)
-            raise _translated(error) from error
+            translated = _translated(error)
+            if not isinstance(translated, PartitionLost | KafkaRefused):
+                await self._abort(producer)
+            raise translated from error
         try:
             await producer.commit_transaction()
-        except (KafkaError, IllegalOperation) as error:
+        except _CLIENT_ERRORS as error:
             raise _uncertain(error) from error
 
     async def close(self) -> None:
         """Stops the producer, if one was started."""
         producer, self._producer = self._producer, None
-        if producer is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await producer.stop()
+        if producer is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await producer.stop()
+        except (TimeoutError, KafkaError):
+            # stop() raises what its sender meets meanwhile, most often a successor's fence, and stays connected.
+            await producer.client.close()
 
     async def _abort(self, producer: AIOKafkaProducer) -> None:
         try:
             await producer.abort_transaction()
-        except (KafkaError, IllegalOperation, IllegalStateError) as error:
+        except _CLIENT_ERRORS as error:
             # A producer that cannot abort is of no more use; its successor's start aborts for it.
             raise _uncertain(error) from error
 
