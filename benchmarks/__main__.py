@@ -9,6 +9,7 @@ Only ratios within one run mean something.
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from benchmarks import report
 from benchmarks.contestants import CONTESTANTS, build_java_peer
 from benchmarks.measuring import Bench, Measurement
 from benchmarks.scenarios import SCENARIOS
+from harness.broker import Broker
 from harness.broker_choice import choose
 from harness.reaper import Reaper
 
@@ -30,29 +32,39 @@ def main() -> int:
     if "parallel-consumer" in names and (why_not := build_java_peer()):
         _say(f"without Parallel Consumer: {why_not}")
         names.remove("parallel-consumer")
-    results: list[Measurement] = []
     reaper = Reaper()
     choice = choose(reaper)
-    _say(f"on {choice.broker.describe()}")
+    try:
+        if not choice.broker.real:
+            _say(f"a benchmark needs a real Kafka, and this is {choice.broker.describe()}")
+            return 2
+        _say(f"on {choice.broker.describe()}; load average {os.getloadavg()[0]:.1f} before it begins")
+        results = _measure(names, options, choice.broker, reaper)
+    finally:
+        choice.broker.close()
+        reaper.close()
+    if options.json:
+        print(json.dumps([asdict(one) for one in results], indent=1))
+    return int(any(one.breaches for one in results if CONTESTANTS[one.contestant].is_worker))
+
+
+def _measure(names: list[str], options: argparse.Namespace, broker: Broker, reaper: Reaper) -> list[Measurement]:
+    """All measurements; the page is written anew after each scenario, so that a run may be cut short."""
+    results: list[Measurement] = []
+    setting = report.Setting(kafka=broker.describe(), command=_command(), load_before=os.getloadavg()[0])
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        bench = Bench(choice.broker.bootstrap_servers, reaper, Path(directory), _say)
-        for round_number in range(options.rounds):
+        bench = Bench(broker.bootstrap_servers, reaper, Path(directory), _say)
+        for round_number in range(1, options.rounds + 1):
             for scenario_name in options.scenarios:
                 scenario = SCENARIOS[scenario_name]
                 if options.quick:
                     scenario = replace(scenario, commands=scenario.commands // 4)
                 for name in names:
-                    measured = bench.run(CONTESTANTS[name], scenario, quick=options.quick)
-                    results.append(measured)
-                    _say(f"round {round_number + 1}: {_line(measured)}")
-    kafka = choice.broker.describe()
-    choice.broker.close()
-    reaper.close()
-    report.write(results, kafka=kafka, rounds=options.rounds, command=_command(), into=options.into)
-    _say(f"{options.into / 'performance.md'}")
-    if options.json:
-        print(json.dumps([asdict(one) for one in results], indent=1))
-    return int(any(one.breaches for one in results if CONTESTANTS[one.contestant].is_worker))
+                    results.append(bench.run(CONTESTANTS[name], scenario, quick=options.quick))
+                    _say(f"round {round_number}: {_line(results[-1])}")
+                report.write(results, setting, into=options.into)
+    _say(f"written: {options.into / 'performance.md'}")
+    return results
 
 
 def _command() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.contestants import Contestant, environment_of
@@ -122,15 +122,16 @@ class Reader:
             records = self._consumer.consume(1000, timeout=0.05)
             now = time.monotonic()
             for record in records:
-                if record.error() is not None:
-                    if record.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # public in librdkafka
-                        continue
-                    raise RuntimeError(record.error().str())
-                headers = dict(record.headers() or ())
+                error = record.error()
+                if error is not None:
+                    raise RuntimeError(error.str())
+                headers: dict[str, bytes] = dict(record.headers() or ())  # type: ignore[arg-type]  # its stub is vaguer
                 is_event = record.topic() == self._events
                 command_id = headers["ce_causationid" if is_event else "dlq-command-id"].decode()
                 offset = int(command_id.rpartition(":")[2])
-                self.seen.append(Seen(offset, record.key(), record.timestamp()[1] / 1000, now, is_event))
+                key = record.key()
+                assert isinstance(key, bytes)
+                self.seen.append(Seen(offset, key, record.timestamp()[1] / 1000, now, is_event))
                 self.offsets.add(offset)
 
     def close(self) -> None:

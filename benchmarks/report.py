@@ -3,7 +3,9 @@
 import os
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -44,17 +46,28 @@ _PICTURE = "performance.svg"
 _BAR_HEIGHT, _BAR_WIDTH, _LABEL_WIDTH, _TITLE_HEIGHT = 22, 420, 170, 34
 
 
-def write(results: Sequence[Measurement], *, kafka: str, rounds: int, command: str, into: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the measurements were taken on. *load_before*: the load average when they began."""
+
+    kafka: str
+    command: str
+    load_before: float
+
+
+def write(results: Sequence[Measurement], setting: Setting, *, into: Path) -> None:
     """Writes performance.md and its picture into the folder *into*."""
     (into / _PICTURE).write_text(picture(results), encoding="utf-8")
-    (into / "performance.md").write_text(page(results, kafka=kafka, rounds=rounds, command=command), encoding="utf-8")
+    (into / "performance.md").write_text(page(results, setting), encoding="utf-8")
 
 
-def page(results: Sequence[Measurement], *, kafka: str, rounds: int, command: str) -> str:
+def page(results: Sequence[Measurement], setting: Setting) -> str:
     """The page in Markdown."""
+    rounds = max(Counter((one.scenario, one.contestant) for one in results).values())
     breaches = [f"- {one.contestant}, {one.scenario}: {', '.join(one.breaches)}" for one in results if one.breaches]
     measured_on = (
-        f"On {_machine()}; {kafka}; {_versions()}; {date.today().isoformat()}, `{command}`. "  # noqa: DTZ011
+        f"On {_machine()}, load average {setting.load_before:.1f} before it began; {setting.kafka}; {_versions()}; "
+        f"{date.today().isoformat()}, `{setting.command}`. "  # noqa: DTZ011
         "The upstream is `benchmarks/upstream.py`, a process of its own that answers after a fixed time: the "
         "simulated one of the demo would cost more than the worker. One partition; up to 256 customers in flight."
     )
