@@ -158,6 +158,9 @@ class Gate:
                 if not answer.may_be_the_commands_fault:
                     self.concurrency.overloaded(now, spent_seconds)
                 self._failed(circuit, request, admission, pass_, now)
+                if answer.may_be_the_commands_fault:
+                    # Refused by nobody at the door. Where only a poisoned customer waits there is no better answer.
+                    self._end_hold(pass_, request)
             case _:
                 self.concurrency.succeeded(self.under_way)
                 self._good(circuit, request, admission, pass_, now)
@@ -237,6 +240,9 @@ class Gate:
                 return
         elif isinstance(answer, Ok):
             self._strangers = None
+        self._end_hold(pass_, request)
+
+    def _end_hold(self, pass_: Pass, request: Request) -> None:
         if request is self._hold_request and self._hold.probe_succeeded(pass_.hold):
             self._on_change("hold", CircuitState.CLOSED, "")
 
