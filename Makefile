@@ -76,6 +76,15 @@ profile: install ## A flame graph of the worker under load, into .artifacts/
 	@$$(cat .venv/uv) sync --quiet --locked --inexact --group bench
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.profile $(ARGS)
 
+SEEDS ?= 1000
+.PHONY: simulate
+simulate: install ## Live SEEDS whole lives on a virtual clock; make simulate ARGS="--replay 7" shows one
+	PYTHONPATH=tests PYTHONHASHSEED=0 $(BIN)/python -m simulation --seeds $(SEEDS) $(ARGS)
+
+.PHONY: simulate-planted
+simulate-planted: install ## Find the bugs that are planted to prove the simulation's judge
+	PYTHONPATH=tests PYTHONHASHSEED=0 $(BIN)/python -m simulation --planted
+
 .PHONY: docs
 docs: install ## Renew the tables and lists that are made from the code
 	$(BIN)/python -c "from handlers.faults import markdown; print(markdown(), end='')" > docs/errors.new

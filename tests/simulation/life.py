@@ -197,7 +197,7 @@ class Life:
                 "upstream_timeout_seconds": chance.choice((1.0, 4.0, 10.0)),
                 "upstream_rate_limit": self._weather.limit,
                 "upstream_rate_window_seconds": self._weather.window_seconds,
-                "read_ahead_bytes": chance.choice((10_000, 65_536, 1 << 20)),
+                "read_ahead_bytes": chance.choice((65_536, 1 << 20)),
                 "deduplication_window": self._window,
                 "retry_max_elapsed_seconds": chance.choice((8.0, 25.0)),
                 "retry_max_seconds": chance.choice((2.0, 6.0)),
