@@ -104,19 +104,27 @@ class Fold:
         """Whether a command in it is not bulk."""
         return any(command.priority is Priority.LIVE for command in self.commands)
 
-    def expire(self, now_ms: int, *, begun: int = 0) -> None:
+    def expire(self, now_ms: int, *, begun: frozenset[int] = frozenset()) -> None:
         """Marks commands whose time ran out before they were begun (wall clock, milliseconds since 1970).
 
-        The first *begun* were begun in an earlier fold that was taken apart: what became of them only the upstream
-        can tell.
+        Those at the offsets *begun* were sent with an earlier fold that was taken apart: what became of them only the
+        upstream can tell.
         """
         for index, command in enumerate(self.commands):
-            if index < begun:
+            if command.record.offset in begun:
                 continue
             if command.expires_at_ms is not None and command.expires_at_ms <= now_ms:
                 self._dead[index] = Dead(
                     Reason.EXPIRED, "expirytime: the command expired before it was begun", status=None, attempts=0
                 )
+
+    def begun(self, *, since: int) -> frozenset[int]:
+        """Offsets of the commands from index *since* on that were sent with this fold: all that had not expired."""
+        return frozenset(
+            self.commands[index].record.offset
+            for index in range(since, len(self.commands))
+            if index not in self._dead or self._dead[index].reason is not Reason.EXPIRED
+        )
 
     def changes(self) -> dict[str, JsonValue]:
         """The change set that is tried now; empty when every command in it is decided."""

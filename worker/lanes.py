@@ -48,8 +48,8 @@ class Lane:
         self.fold: Fold | None = None
         self.state = LaneState.READY
         self.live_waiting = 0
-        # So many at the front were in a fold before, and were put back when it was taken apart.
-        self.begun = 0
+        # Offsets of those that were sent with a fold, and were put back when it was taken apart.
+        self.begun: frozenset[int] = frozenset()
         self.is_suspect = False
         self.queued_as: Priority | None = None
 
@@ -126,7 +126,7 @@ class Lanes:
         left = fold.commands[settled:]
         lane.waiting.extendleft(reversed(left))
         lane.live_waiting += sum(command.priority is Priority.LIVE for command in left)
-        lane.begun += len(left)
+        lane.begun |= fold.begun(since=settled)
         lane.is_suspect = bool(left) and fold.is_shortened
         lane.fold = None
         self._move(lane, LaneState.COMMITTING)
@@ -176,7 +176,8 @@ class Lanes:
             lane.live_waiting -= sum(command.priority is Priority.LIVE for command in commands)
             lane.fold = Fold(commands)
             lane.fold.expire(now_ms, begun=lane.begun)
-            lane.begun = max(lane.begun - len(commands), 0)
+            if lane.begun:
+                lane.begun -= {command.record.offset for command in commands}
         self._move(lane, LaneState.TAKEN)
         return lane.fold
 

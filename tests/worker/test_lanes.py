@@ -324,6 +324,22 @@ def test_command_begun_in_time_does_not_expire_when_its_fold_is_taken_apart() ->
     assert rest.changes() == {"note": "as of 3"}
 
 
+def test_command_that_had_expired_stays_expired_when_its_fold_is_taken_apart() -> None:
+    """It was in the fold, but not in what was sent."""
+    lanes = lanes_with(a_command(0), a_command(1), a_command(2, expires_at_ms=1_000))
+    fold = taken(lanes, now_ms=2_000)
+    shorten(fold)
+    lanes.settle(fold, 1)
+    lanes.committed(fold.customer_id)
+    suspect = taken(lanes, now_ms=2_000)
+    lanes.settle(suspect, 1)
+    lanes.committed(suspect.customer_id)
+
+    rest = taken(lanes, now_ms=2_000)
+    assert offsets(rest.commands) == [2]
+    assert not rest.changes()
+
+
 def test_lanes_that_are_gone_are_not_kept_in_memory() -> None:
     """Bulk lanes that a live edit overtakes, for hours: nothing is left behind in the queue of bulk."""
     lanes = Lanes(coalesce=True)
