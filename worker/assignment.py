@@ -162,9 +162,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 self._leave(topic_partition)
             finally:
                 await ledger.close()
-            this = asyncio.current_task()
-            if this is not None and this.cancelling():
-                # A cancellation that strikes together with a failure is lost in the failing group (before Python 3.13).
+            if self._owning.get(topic_partition) is not asyncio.current_task():
+                # Dropped meanwhile: a cancellation that meets a failing task group is lost (before Python 3.13).
                 return
             lost_at = self._now()
             await asyncio.sleep(pause_seconds)
