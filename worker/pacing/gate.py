@@ -155,12 +155,12 @@ class Gate:
             case DeploymentFault(status=status, message=message):
                 self._hold_everything(pass_, request, f"{status}: {message}", now)
             case Unavailable():
-                if not answer.may_be_the_commands_fault:
-                    self.concurrency.overloaded(now, spent_seconds)
-                self._failed(circuit, request, admission, pass_, now)
                 if answer.may_be_the_commands_fault:
                     # Refused by nobody at the door. Where only a poisoned customer waits there is no better answer.
                     self._end_hold(pass_, request)
+                else:
+                    self.concurrency.overloaded(now, spent_seconds)
+                self._failed(circuit, request, admission, pass_, now)
             case _:
                 self.concurrency.succeeded(self.under_way)
                 self._good(circuit, request, admission, pass_, now)

@@ -389,6 +389,18 @@ def test_hold_for_a_missing_scope_to_write_does_not_end_with_a_read() -> None:
     assert not gate.held_for
 
 
+def test_server_error_ends_a_hold_too() -> None:
+    """It comes from behind the door that was closed: where only a poisoned customer waits there is no better answer."""
+    gate = a_gate()
+    turn(gate, [REFUSED_TOKEN])
+    turn(gate, [Unavailable(502, "status")], now=0.5)
+    assert gate.held_for, "a gateway's answer may come from before the door"
+    turn(gate, [Unavailable(500, "status")], now=1.5)
+
+    assert not gate.held_for
+    assert gate.is_open
+
+
 def test_corrected_token_is_tried_at_once() -> None:
     """Whoever mended the deployment need not wait for the next probe."""
     gate = a_gate()
