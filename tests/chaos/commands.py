@@ -12,12 +12,13 @@ NUMBER_OF_TAGS: Final = 10
 TAGS: Final = [
     {"id": f"7a900000-0000-4000-8000-{number:012d}", "name": f"Tag {number}"} for number in range(NUMBER_OF_TAGS)
 ]
-_UNKNOWN_TAG: Final = {"id": "7a900000-0000-4000-8000-00000000dead", "name": "Nobody's"}
 _FIELDS: Final = ("phone", "note", "city", "contact", "zip", "website", "address_line1", "name", "email", "tags")
 # Sets of tags that customers have from the start: none, and the first ones.
 _INITIAL_TAGS: Final = 4
 _FIRST_TAG_SET: Final = 8
 _SOURCE: Final = b"/chaos"
+CALM: Final = 24
+"""Customers that get commands for as long as others wait: enough for some on every partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,16 @@ def customers(count: int) -> list[dict[str, Any]]:
         }
         for number in range(count)
     ]
+
+
+def calm_command(number: int, known: int) -> Planned:
+    """One more good command, for one of the CALM customers behind the *known* ones.
+
+    Whether a 500 is a command's own fault shows only where others succeed meanwhile.
+    """
+    customer = customer_id(known + number % CALM)
+    value = json.dumps({"customer_id": customer, "changes": {"phone": f"calm {number}"}}).encode()
+    return Planned(0, customer.encode(), value, (("chaos-kind", b"event"),))
 
 
 class Publisher:
@@ -88,7 +99,7 @@ class Publisher:
         luck = chance.random()
         kind = "rejected" if number in self._refused else "event"
         if luck < 0.03:
-            kind, number = "unknown_customer", self._known + chance.randrange(50)
+            kind, number = "unknown_customer", self._known + CALM + chance.randrange(50)
         elif luck < 0.055:
             kind = "undecodable"
         elif luck < 0.08:
@@ -126,7 +137,7 @@ class Publisher:
         fields = self._chance.sample(_FIELDS, self._chance.choice([1, 1, 1, 2, 3]))
         changes = {name: self._value(number, name) for name in fields}
         if kind == "poison":
-            changes["tags"] = [_UNKNOWN_TAG]
+            changes["tags"] = [{"id": f"dead0000-0000-4000-8000-{self._drawn:012d}", "name": "Nobody's"}]
         return changes
 
     def _value(self, number: int, name: str) -> Any:  # noqa: ANN401 -- a text, or a list of tags

@@ -1,6 +1,7 @@
 """One of the workers: killed, frozen, ended and started anew, as a cluster would."""
 
 import asyncio
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,7 +73,8 @@ class Replica:
             self.ended_by_itself.append(f"{self._name} did not end within {END_SECONDS} s of SIGTERM")
             await asyncio.to_thread(self.process.sigkill)
             return
-        if returncode != 0:
+        # A process that is not yet up has no way of its own to end.
+        if returncode not in {0, -signal.SIGTERM}:
             self._note(returncode)
 
     def _note(self, returncode: int) -> None:

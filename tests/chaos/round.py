@@ -15,7 +15,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from chaos.commands import TAGS, customers
+from chaos.commands import CALM, TAGS, customers
 from chaos.plan import REPLICAS, Fault, Plan, Strike
 from chaos.replica import Replica
 from chaos.traffic import Traffic
@@ -54,6 +54,7 @@ class Round:
         self._say = say
         self._replicas: list[Replica] = []
         self._result = Result()
+        self._where: dict[str, Any] = {}
 
     async def run(self) -> Result:
         """Carries it out. Topics that were judged without a breach are deleted."""
@@ -76,22 +77,20 @@ class Round:
 
     async def _set_up(self, topics: Topics, upstream: UpstreamProcess) -> None:
         plan = self._plan
-        given = customers(plan.customers)
+        given = customers(plan.customers + CALM)
         await upstream.control(
             tags_known=TAGS, customers=given, latency_seconds=plan.latency_seconds, faults=list(plan.rules)
         )
-        where = {
+        self._where = {
             "bootstrap_servers": topics.bootstrap_servers,
             "topics": {"commands": topics.commands, "events": topics.events, "dead_letters": topics.dead_letter},
             "upstream": upstream.url,
             "customers": given,
-            "commands": len(plan.commands),
             "seed": plan.seed,
             "is_static": plan.is_static,
             "settings": plan.settings,
             "strikes": [str(strike) for strike in plan.strikes],
         }
-        (self._folder / "round.json").write_text(json.dumps(where, indent=1), encoding="utf-8")
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
         for number in range(REPLICAS):
             environment = {
@@ -108,7 +107,7 @@ class Round:
 
     async def _storm(self, topics: Topics, upstream: UpstreamProcess) -> None:
         """Load and strikes, calm, and the end of the workers."""
-        traffic = Traffic(topics, self._plan.commands)
+        traffic = Traffic(topics, self._plan.commands, known=self._plan.customers)
         try:
             async with asyncio.TaskGroup() as tasks:
                 supervisors = [tasks.create_task(replica.supervise()) for replica in self._replicas]
@@ -125,6 +124,8 @@ class Round:
                     ends.create_task(replica.end())
         finally:
             await asyncio.to_thread(traffic.end)
+        self._where["commands"] = len(self._plan.commands) + traffic.calm_commands
+        (self._folder / "round.json").write_text(json.dumps(self._where, indent=1), encoding="utf-8")
         self._result.notes += traffic.refused[:3]
         self._result.notes += [note for replica in self._replicas for note in replica.ended_by_itself]
 
@@ -155,12 +156,20 @@ class Round:
         begun = time.monotonic()
         copies = _copies(self._plan)
 
-        async def all_out() -> bool:
-            self._say(f"{traffic.published} published, {traffic.outcomes} settled")
-            return traffic.is_published and traffic.outcomes >= traffic.published - copies
+        async def planned_out() -> bool:
+            self._say(
+                f"{len(self._plan.commands)} to publish, {traffic.published} published, {traffic.outcomes} settled"
+            )
+            return traffic.is_published and traffic.outcomes >= len(self._plan.commands) - copies
+
+        async def calm_out() -> bool:
+            return traffic.calm_outcomes >= traffic.calm_commands
 
         try:
-            await eventually(all_out, within_seconds=SETTLE_SECONDS, what="all is settled")
+            await eventually(planned_out, within_seconds=SETTLE_SECONDS, what="all is settled")
+            traffic.calm()
+            await asyncio.sleep(LINGER_SECONDS)
+            await eventually(calm_out, within_seconds=SETTLE_SECONDS, what="the last are settled")
         except NotInTimeError:
             self._result.notes.append(
                 f"not settled within {SETTLE_SECONDS:.0f} s: {traffic.published} published, {copies} copies, "

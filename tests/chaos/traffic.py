@@ -6,21 +6,30 @@ from collections.abc import Sequence
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from chaos.commands import Planned
+from chaos.commands import CALM, Planned, calm_command
 from harness.publisher import send
 from harness.topics import Message, Topics
 
 FLUSH_SECONDS = 120
+CALM_SECONDS = 0.05
 
 
 class Traffic:
-    """Publishes *planned* from a thread of its own, and counts committed outcomes in another; end() joins both."""
+    """Publishes *planned* from a thread of its own, and counts committed outcomes in another; end() joins both.
 
-    def __init__(self, topics: Topics, planned: Sequence[Planned]) -> None:
+    Then it goes on with a few good commands for others than the *known* customers until calm().
+    """
+
+    def __init__(self, topics: Topics, planned: Sequence[Planned], *, known: int) -> None:
         self.published = 0
         self.refused: list[str] = []
         self.outcomes = 0
+        self.calm_commands = 0
+        self.calm_outcomes = 0
         self.is_published = False
+        self._known = known
+        self._calm_keys = {calm_command(number, known).key for number in range(CALM)}
+        self._calm = threading.Event()
         self._topics = topics
         self._planned = planned
         self._done = threading.Event()
@@ -28,8 +37,13 @@ class Traffic:
         for thread in self._threads:
             thread.start()
 
+    def calm(self) -> None:
+        """Lets it publish nothing more."""
+        self._calm.set()
+
     def end(self) -> None:
         """Stops both."""
+        self._calm.set()
         self._done.set()
         for thread in self._threads:
             thread.join(30)
@@ -60,7 +74,13 @@ class Traffic:
                 return
             send(producer, self._topics.commands, Message(one.key, one.value, one.headers), delivered)
         producer.flush(FLUSH_SECONDS)
-        self.is_published = True
+        planned, self.is_published = self.published, True
+        while not self._calm.wait(CALM_SECONDS):
+            one = calm_command(self.calm_commands, self._known)
+            self.calm_commands += 1
+            send(producer, self._topics.commands, Message(one.key, one.value, one.headers), delivered)
+        producer.flush(FLUSH_SECONDS)
+        self.calm_commands = self.published - planned
 
     def _count(self) -> None:
         topics = (self._topics.events, self._topics.dead_letter)
@@ -77,5 +97,8 @@ class Traffic:
         consumer.assign([TopicPartition(topic, number, 0) for topic in topics for number in partitions])
         while not self._done.is_set():
             for message in consumer.consume(500, 0.2):
-                self.outcomes += message.error() is None
+                if message.error() is None:
+                    is_calm = message.key() in self._calm_keys
+                    self.calm_outcomes += is_calm
+                    self.outcomes += not is_calm
         consumer.close()

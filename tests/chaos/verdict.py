@@ -7,8 +7,8 @@ What the documentation names as possible is no breach, and is counted beside:
 
 - a request that overlaps one which was never answered: its client gave it up by its timeout, was killed, or was
   frozen, while the server still held it;
-- a field that goes back from a value which was only ever answered with 500, where the upstream refused the customer
-  five times and more: the fold was taken apart, and the suspect left out;
+- a field that goes back from a value which was never confirmed, and after which the upstream answered the customer
+  with 500 five times and more: it was written in part, the fold was taken apart, and the suspect left out;
 - `retries_exhausted` for a command of such a customer.
 """
 
@@ -133,39 +133,49 @@ class _Trial:
     def _judge_writes(self) -> None:
         """Each PATCH that was carried out, in the order of their arrival: the state of each field only moves on."""
         newest: dict[tuple[str, str], int] = {}
-        confirmed: dict[tuple[str, str], bool] = {}
+        # The refusals of the customer before the newest value came, as long as no 200 has confirmed it.
+        unconfirmed: dict[tuple[str, str], int] = {}
+        refusals: Counter[str] = Counter()
         for request in self._journal:
-            if request["method"] != "PATCH" or not isinstance(request["body"], dict):
-                continue
             customer_id, body = request["customer_id"], request["body"]
+            if request["method"] != "PATCH" or not isinstance(body, dict):
+                continue
             if "tags" not in body:
                 self._breach("tags kept", f"{_show(request)} names no tags, which deletes them")
-            if not request["applied"]:
-                continue
-            for name, value in body.items():
+            for name, number in self._written(request):
                 place = (customer_id, name)
-                if name not in _ECHOED and place not in self._named:
-                    self._breach("nobody surprised", f"{_show(request)} writes {name}, which no command names")
-                    continue
-                number = self._numbers.get((*place, _canonical(value)))
-                if number is None:
-                    promise = "tags kept" if name == "tags" else "nobody surprised"
-                    self._breach(promise, f"{_show(request)} writes a {name} that nobody asked for: {value!r}")
-                    continue
                 before = newest.get(place, INITIAL)
                 if number < before:
-                    self._judge_step_back(request, name, before, number, was_confirmed=confirmed.get(place, True))
+                    since = unconfirmed.get(place)
+                    is_excused = since is not None and refusals[customer_id] - since >= SUSPICIOUS_500S
+                    self._judge_step_back(request, name, before, number, is_excused=is_excused)
                 if number != before:
-                    confirmed[place] = False
-                confirmed[place] = confirmed.get(place, True) or request["status"] != 500
+                    unconfirmed[place] = refusals[customer_id]
+                if request["status"] == 200:
+                    unconfirmed.pop(place, None)
                 newest[place] = number
+            refusals[customer_id] += request["status"] == 500
+
+    def _written(self, request: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+        """The fields that a PATCH has written, each with the number of the command whose value it is."""
+        if not request["applied"]:
+            return
+        for name, value in request["body"].items():
+            place = (request["customer_id"], name)
+            number = self._numbers.get((*place, _canonical(value)))
+            if name not in _ECHOED and place not in self._named:
+                self._breach("nobody surprised", f"{_show(request)} writes {name}, which no command names")
+            elif number is None:
+                promise = "tags kept" if name == "tags" else "nobody surprised"
+                self._breach(promise, f"{_show(request)} writes a {name} that nobody asked for: {value!r}")
+            else:
+                yield name, number
 
     def _judge_step_back(
-        self, request: Mapping[str, Any], name: str, before: int, number: int, *, was_confirmed: bool
+        self, request: Mapping[str, Any], name: str, before: int, number: int, *, is_excused: bool
     ) -> None:
-        customer_id = request["customer_id"]
-        self._gone_back.add((customer_id, name))
-        if not was_confirmed and self._refusals[customer_id] >= SUSPICIOUS_500S:
+        self._gone_back.add((request["customer_id"], name))
+        if is_excused:
             self._figures["steps back from a refused value"] += 1
         else:
             self._breach("never back", f"{_show(request)} puts {name} from that of {before} back to that of {number}")
