@@ -6,6 +6,7 @@ import pytest_asyncio
 from harness.commands import cloud_event, command
 from harness.follower import follow
 from harness.publisher import publish
+from harness.raw_records import publish_with_header_name
 from harness.settling import CUSTOMERS, new_customer, only_outcomes, requests_of, settle
 from harness.stage import Stage
 from harness.topics import Message
@@ -52,6 +53,26 @@ async def test_a_record_on_the_wrong_partition_is_applied_counted_and_reported(
     assert await worker.metric("customer_sync_commands_misplaced_total") == before + 1
     (warning,) = [line for line in worker.records() if line["event"] == "command_on_wrong_partition"]
     assert (warning["level"], warning["ce_source"]) == ("warning", "/billing")
+
+
+async def test_a_header_whose_name_is_no_utf8_stops_nothing(stage: Stage) -> None:
+    """The command is applied, a bad one is a dead letter, and what comes behind them is read as ever."""
+    customer = new_customer()
+    (first,) = await settle(stage, command(customer, phone="1"))
+    partition = int(first.command_id.split(":")[1])
+    good = command(customer, [("x-before", b"1")], partition=partition, phone="2")
+    bad = Message(customer, b"no JSON", headers=[("x-before", b"1")], partition=partition)
+    ids = [
+        await publish_with_header_name(stage.topics, good, b"x-\xff\xfe"),
+        await publish_with_header_name(stage.topics, bad, b"x-\xff\xfe"),
+        *await stage.topics.publish([command(customer, phone="3")]),
+    ]
+    async with follow(stage.topics) as follower:
+        event, dead, last = await only_outcomes(follower, ids)
+
+    assert (event.payload["phone"], last.payload["phone"]) == ("2", "3")
+    assert (dead.reason, dead.value) == ("undecodable", b"no JSON")
+    assert dead.raw_headers[:2] == (("x-before", b"1"), ("x-\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}", b""))
 
 
 async def test_a_record_with_neither_key_nor_value_is_a_dead_letter_with_neither(stage: Stage) -> None:

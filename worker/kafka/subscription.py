@@ -12,6 +12,8 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+from worker.kafka.header_names import read_any_header_name
+
 # What peers notice (a rebalance, a member that left), they notice at a heartbeat.
 HEARTBEAT_INTERVAL_MS = 500
 SESSION_TIMEOUT_MS = 10_000
@@ -39,6 +41,7 @@ def subscribe(
     *options* are those of every aiokafka client (`Settings.kafka_client_options`). The records are not decoded here:
     FastStream would fail a whole batch for one bad header or body.
     """
+    read_any_header_name()
     broker = KafkaBroker(
         options["bootstrap_servers"],
         client_id=options["client_id"],
