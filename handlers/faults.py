@@ -103,7 +103,7 @@ _INVALID = _faults(
         "data_twice": ("the envelope has both data and data_base64", "Give one of them."),
         "replay_malformed": (
             "dlq-command-id and dlq-replay (a number from 1) come together",
-            "Replay dead letters with the command line; to publish anew, drop all dlq- headers.",
+            "Set both on a replay; to publish anew, drop all dlq- headers.",
         ),
         "more_problems": ("not all problems are listed", "Correct these first."),
         "id_reused": (

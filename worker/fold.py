@@ -22,7 +22,7 @@ from pydantic import JsonValue
 
 from handlers.command import Command, Priority
 from handlers.customer import Customer
-from handlers.errors import FAULTS, Reason
+from handlers.errors import Problem, Reason
 from handlers.merge import culprits, fold
 from worker.pacing.backoff import RetryPolicy
 from worker.upstream.answers import ContractBroken, Rejected, Request, Unavailable
@@ -141,7 +141,7 @@ class Fold:
     def not_found(self) -> Settled:
         """The upstream does not know the customer: no command for it can be applied, and nothing is created."""
         self.tried = len(self.commands)
-        dead = Dead(Reason.UNKNOWN_CUSTOMER, FAULTS["customer_not_found"].meaning, 404, self.attempts + 1)
+        dead = Dead(Reason.UNKNOWN_CUSTOMER, str(Problem("customer_not_found", "key")), 404, self.attempts + 1)
         return self._decide([index for index, _ in self._undecided()], dead)
 
     def contract_broken(self, answer: ContractBroken) -> Settled:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from handlers.command import Priority
-from handlers.errors import Reason
+from handlers.errors import FAULTS, Reason
 from handlers.merge import fold as folded
 from harness.builders import a_command, a_customer
 from worker.fold import Applied, Dead, Fate, Fold, Retry, Settled
@@ -77,6 +77,18 @@ def test_unknown_customer_ends_all_its_commands() -> None:
 
     assert reasons(verdict) == [Reason.UNKNOWN_CUSTOMER] * 2
     assert all(isinstance(fate, Dead) and (fate.status, fate.attempts) == (404, 1) for fate in verdict.fates)
+
+
+def test_dead_letter_says_what_to_do_and_where_to_look_it_up() -> None:
+    """The registry's words and its code: docs/errors.md has the row."""
+    (unknown,) = fold_of({"city": "Ghent"}).not_found().fates
+    late = Fold([a_command(0, expires_at_ms=1)])
+    late.expire(2)
+    (expired,) = late.decided().fates
+
+    for fate, code in ((unknown, "customer_not_found"), (expired, "command_expired")):
+        assert isinstance(fate, Dead)
+        assert fate.error.endswith(f"{FAULTS[code].advice} [{code}]")
 
 
 def test_customer_that_vanishes_ends_what_was_left_out_as_well() -> None:
