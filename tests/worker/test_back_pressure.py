@@ -80,7 +80,16 @@ def test_open_circuit_reads_no_backlog() -> None:
 
 def test_probes_bound_is_small_beside_the_others() -> None:
     """A few dozen commands."""
-    assert PROBING_BYTES <= MIB
+    assert MIB / 32 <= PROBING_BYTES <= MIB
+
+
+def test_partition_alone_has_the_process_to_itself() -> None:
+    """Its even share is the whole."""
+    alone = BackPressure(partition_bytes=100, process_bytes=100)
+
+    assert alone.paused({0: 99}, NOBODY, upstream_is_asked=True) == NOBODY
+    assert alone.paused({0: 50}, frozenset({0}), upstream_is_asked=True) == NOBODY
+    assert alone.paused({0: 51}, frozenset({0}), upstream_is_asked=True) == {0}
 
 
 @given(
