@@ -7,8 +7,8 @@ What the documentation names as possible is no breach, and is counted beside:
 
 - a request that overlaps one which was never answered: its client gave it up by its timeout, was killed, or was
   frozen, while the server still held it;
-- a field that goes back from a value which was never confirmed, and after which the upstream answered the customer
-  with 500 five times and more: it was written in part, the fold was taken apart, and the suspect left out;
+- a field that goes back from a value which was never confirmed, while the upstream has answered the customer with 500
+  five times and more since its last 200: it was written in part, the fold was taken apart, and the suspect left out;
 - `retries_exhausted` for a command of such a customer.
 """
 
@@ -133,9 +133,8 @@ class _Trial:
     def _judge_writes(self) -> None:
         """Each PATCH that was carried out, in the order of their arrival: the state of each field only moves on."""
         newest: dict[tuple[str, str], int] = {}
-        # The refusals of the customer before the newest value came, as long as no 200 has confirmed it.
-        unconfirmed: dict[tuple[str, str], int] = {}
-        refusals: Counter[str] = Counter()
+        unconfirmed: set[tuple[str, str]] = set()
+        refusals_in_a_row: Counter[str] = Counter()
         for request in self._journal:
             customer_id, body = request["customer_id"], request["body"]
             if request["method"] != "PATCH" or not isinstance(body, dict):
@@ -146,15 +145,17 @@ class _Trial:
                 place = (customer_id, name)
                 before = newest.get(place, INITIAL)
                 if number < before:
-                    since = unconfirmed.get(place)
-                    is_excused = since is not None and refusals[customer_id] - since >= SUSPICIOUS_500S
+                    is_excused = place in unconfirmed and refusals_in_a_row[customer_id] >= SUSPICIOUS_500S
                     self._judge_step_back(request, name, before, number, is_excused=is_excused)
                 if number != before:
-                    unconfirmed[place] = refusals[customer_id]
+                    unconfirmed.add(place)
                 if request["status"] == 200:
-                    unconfirmed.pop(place, None)
+                    unconfirmed.discard(place)
                 newest[place] = number
-            refusals[customer_id] += request["status"] == 500
+            if request["status"] == 200:
+                del refusals_in_a_row[customer_id]
+            elif request["status"] == 500:
+                refusals_in_a_row[customer_id] += 1
 
     def _written(self, request: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         """The fields that a PATCH has written, each with the number of the command whose value it is."""
