@@ -115,7 +115,7 @@ class Fold:
                 continue
             if command.expires_at_ms is not None and command.expires_at_ms <= now_ms:
                 self._dead[index] = Dead(
-                    Reason.EXPIRED, "expirytime: the command expired before it was begun", status=None, attempts=0
+                    Reason.EXPIRED, str(Problem("command_expired", "expirytime")), status=None, attempts=0
                 )
 
     def begun(self, *, since: int) -> frozenset[int]:
