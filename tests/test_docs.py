@@ -29,7 +29,8 @@ from worker.telemetry.metrics import Metrics
 
 DOCUMENTS = documents()
 VARIABLES = {variable_of(name) for name in Settings.model_fields} | {f"{variable_of(name)}_FILE" for name in SECRETS}
-NO_SETTINGS = {"TEST_BROKER", "SSL_CERT_FILE", "SASL_PLAINTEXT", "SASL_SSL"}
+COMPOSE_PORTS = {"KAFKA_PORT", "UPSTREAM_PORT", "WORKER_1_PORT", "WORKER_2_PORT"}
+NO_SETTINGS = {"TEST_BROKER", "SSL_CERT_FILE", "SASL_PLAINTEXT", "SASL_SSL", *COMPOSE_PORTS}
 """Variables of the tests and of other programs, and values."""
 
 

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from simulation.__main__ import be_quiet
 from simulation.life import live
@@ -15,8 +16,10 @@ SEEDS_AT_ONCE = 10
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     """Without logs, and with garbage collected between lives, not in them."""
+    before = structlog.get_config()
     be_quiet()
     yield
+    structlog.configure(**before)
     gc.enable()
     gc.unfreeze()
 

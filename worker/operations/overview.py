@@ -47,14 +47,14 @@ class Overview:
         consumer = self._consumer()
         stuck = consumer is not None and seconds_since_last_poll(consumer) > LONGEST_POLL_PAUSE_SECONDS
         reason = self._reason(stuck=stuck)
-        remaining = self._gate.budget.remaining(time.monotonic())
+        remaining = self._gate.budget.left_in_window(time.monotonic())
         partitions = [
             PartitionStatus(statistics, _lag(consumer, topic_partition, statistics.committable))
             for topic_partition, partition in self._partitions().items()
             for statistics in [partition.statistics()]
         ]
         return Status(
-            state=self.state,
+            state="held" if self._gate.held_for and self.state == "running" else self.state,
             reason=reason,
             alive=not stuck and not self.is_stalled,
             ready=self.state == "running" and self._is_member() and not self._gate.held_for and not stuck,
@@ -94,7 +94,9 @@ class Overview:
         if self.is_stalled:
             return "work waits, nothing holds it back, and nothing is settled: see progress_stalled in the log"
         if self._gate.held_for:
-            return f"held by a fault of the deployment: {self._gate.held_for}"
+            return f"held by a fault of the deployment: {self._gate.held_for}; see UPSTREAM_TOKEN and UPSTREAM_BASE_URL"
+        if self.state == "starting":
+            return "waiting for Kafka and for a place in the group"
         if self.state == "running" and not self._is_member():
             return "no member of the group at present: it is rebalancing, or Kafka does not answer"
         failing = [request.value for request in Request if self._gate.circuit(request) is not CircuitState.CLOSED]

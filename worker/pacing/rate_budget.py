@@ -96,6 +96,14 @@ class RateBudget:
             self._allowance = None
             self._is_asking = False
 
+    def left_in_window(self, now: float) -> float:
+        """Requests left in the window for all replicas together, as far as this one knows."""
+        if now < self._blocked_until:
+            return 0
+        if now >= self._reset_at != -math.inf:
+            return self._limit
+        return max(self._remaining - self._outstanding, 0)
+
     def remaining(self, now: float) -> float:
         """Requests that this replica may send now."""
         if now < self._blocked_until:

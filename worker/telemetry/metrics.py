@@ -54,7 +54,10 @@ class Metrics:
             "circuit_open", "1 while the circuit for this kind of request is open.", "request"
         )
         self.held = self._gauge("held", "1 while a fault of the deployment holds everything.")
-        self.budget_remaining = self._gauge("budget_remaining_requests", "Requests left in the window.")
+        self.budget_remaining = self._gauge(
+            "budget_remaining_requests",
+            "Requests left in the window for all replicas together, as far as this one knows.",
+        )
 
     def outcomes_by_reason(self) -> dict[str, dict[str, int]]:
         """Commands decided, by outcome and dead-letter reason (empty for events)."""

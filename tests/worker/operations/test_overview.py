@@ -147,7 +147,10 @@ def test_fault_of_the_deployment_is_not_ready() -> None:
     status = scene.overview.status()
 
     assert (status.ready, status.alive) == (False, True)
-    assert status.reason == "held by a fault of the deployment: 401: the token is not accepted"
+    assert status.state == "held"
+    assert status.reason == (
+        "held by a fault of the deployment: 401: the token is not accepted; see UPSTREAM_TOKEN and UPSTREAM_BASE_URL"
+    )
     assert status.held_for == "401: the token is not accepted"
 
 
@@ -186,7 +189,7 @@ def test_lag_counts_from_the_committed_offset_to_the_end_of_the_log() -> None:
     ]
 
 
-@pytest.mark.parametrize(("limit", "remaining"), [(0, None), (1_000, 2)])
+@pytest.mark.parametrize(("limit", "remaining"), [(0, None), (1_000, 1_000)])
 def test_remaining_budget_is_told_where_there_is_one(limit: int, remaining: float | None) -> None:
     """A fresh process may begin with one turn."""
     assert a_scene(limit=limit).overview.status().budget_remaining == remaining
@@ -202,7 +205,7 @@ def test_gauges_show_what_is_held_and_waits() -> None:
     assert 'customer_sync_lag_commands{partition="0"} 10.0' in page
     assert 'customer_sync_lanes_retrying{partition="0"} 0.0' in page
     assert f"customer_sync_held_bytes {float(held)}" in page
-    assert "customer_sync_budget_remaining_requests 2.0" in page
+    assert "customer_sync_budget_remaining_requests 1000.0" in page
     assert 'customer_sync_circuit_open{request="GET"} 0.0' in page
     assert "customer_sync_held 0.0" in page
     assert math.isclose(held, 2 * next(iter(scene.partitions.values())).held_bytes)
