@@ -97,7 +97,7 @@ class Committer:
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._is_uncertain = False
+        self._has_failed = False
         self._committed = committed
         self._repeat = AsyncRetrying(
             retry=retry_if_exception_type((CommitFailed, CommitUncertain)),
@@ -215,11 +215,11 @@ class Committer:
         self.settled += len(settlements)
 
     async def _write_once(self, publications: Sequence[Publication], offset: int, metadata: str) -> None:
-        if self._is_uncertain:
+        if self._has_failed:
             # A new start of the ledger ends the open transaction either way; then Kafka says which way it went.
             await self._ledger.start()
             found = await self._read_progress()
-            self._is_uncertain = False
+            self._has_failed = False
             if found == (offset, metadata):
                 return
             if found != self._committed:
@@ -228,8 +228,8 @@ class Committer:
                 raise PartitionLost(msg)
         try:
             await self._ledger.commit(publications, offset, metadata)
-        except CommitUncertain:
-            self._is_uncertain = True
+        except (CommitFailed, CommitUncertain, OutcomeTooLarge):
+            self._has_failed = True
             raise
 
     def _say_why(self, state: RetryCallState) -> None:

@@ -10,7 +10,7 @@ from worker import progress
 from worker.commit import Committer
 from worker.deduplication import DeduplicationWindow, Verdict
 from worker.fold import Fate, Fold
-from worker.kafka.errors import CommitUncertain
+from worker.kafka.errors import CommitFailed, CommitUncertain, OutcomeTooLarge
 from worker.kafka.ledger import ExactlyOnceLedger, Publication
 from worker.lanes import Lanes
 from worker.lease import Lease
@@ -133,13 +133,13 @@ def _blind_repetition() -> AbstractContextManager[None]:
     """After a commit of unknown fate, the same again, whatever Kafka says of the first."""
 
     async def write(self: Committer, publications: Sequence[Publication], offset: int, metadata: str) -> None:
-        if self._is_uncertain:
+        if self._has_failed:
             await self._ledger.start()
-            self._is_uncertain = False
+            self._has_failed = False
         try:
             await self._ledger.commit(publications, offset, metadata)
-        except CommitUncertain:
-            self._is_uncertain = True
+        except (CommitFailed, CommitUncertain, OutcomeTooLarge):
+            self._has_failed = True
             raise
 
     return _replaced(Committer, "_write_once", write)

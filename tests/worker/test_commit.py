@@ -192,7 +192,7 @@ def test_commit_that_failed_is_repeated_whole_with_the_same_bytes() -> None:
             assert len(commits.heard) == 1
             assert all(attempt == ledger.attempts[0] for attempt in ledger.attempts)
             assert names(ledger.published) == ["0", "2"]
-            assert ledger.starts == 0
+            assert ledger.starts == 3
 
     run_virtually(scenario())
 
@@ -232,9 +232,10 @@ def test_unknown_fate_is_found_out_however_long_kafka_is_away(fault: Fault) -> N
     run_virtually(scenario())
 
 
-def test_commit_of_unknown_fate_on_top_of_somebody_else_s_is_not_repeated() -> None:
+@pytest.mark.parametrize("fault", [Fault.FAILED, Fault.UNCERTAIN_AND_NOT_WRITTEN])
+def test_commit_on_top_of_somebody_else_s_is_not_repeated(fault: Fault) -> None:
     """The partition was given away meanwhile: repeating it would undo what its new owner has settled."""
-    ledger = MemoryLedger([Fault.UNCERTAIN_AND_NOT_WRITTEN])
+    ledger = MemoryLedger([fault])
 
     async def scenario() -> None:
         async with committing(ledger) as commits:
