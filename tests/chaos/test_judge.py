@@ -81,11 +81,13 @@ class History:
         self.request("PATCH", customer, status, body)
         row.update(body)
 
-    def event(self, offset: int, **shown: object) -> None:
+    def event(self, offset: int) -> None:
         _, customer, _, command_id = COMMANDS[offset]
-        cause = (command_id or f"{TOPIC}:0:{offset}").encode()
-        value = json.dumps({**self.rows[customer], **shown}).encode()
-        headers = (("ce_causationid", cause),)
+        self.event_of(customer, command_id or f"{TOPIC}:0:{offset}")
+
+    def event_of(self, customer: str, command_id: str) -> None:
+        value = json.dumps(self.rows[customer]).encode()
+        headers = (("ce_causationid", command_id.encode()),)
         self.events.append(Record(0, 10 * len(self.events), customer.encode(), value, headers))
 
     def dead_letter(self, offset: int, reason: str) -> None:
@@ -264,3 +266,20 @@ def test_a_step_back_from_a_value_of_unknown_fate_is_a_breach() -> None:
     verdict = judge(replace(history.evidence(), published=8))
 
     assert "never back" in {breach.promise for breach in verdict.breaches}
+
+
+@pytest.mark.parametrize(("later", "allowed"), [({"tags": [VIP]}, True), ({"note": "eight"}, False)])
+def test_a_poison_may_be_applied_only_where_a_later_command_takes_its_place(
+    later: dict[str, Any], *, allowed: bool
+) -> None:
+    """Both are applied as one then, and nothing poisonous is left; its other fields count."""
+    history = History()
+    history.commands.append(_command(7, "poison", ANNA, {"phone": "7", "tags": [{"id": NOBODY}]}, None))
+    history.commands.append(_command(8, "event", ANNA, later, None))
+    history.patch(ANNA, {"phone": "7", "tags": [VIP], **later})
+    for offset in (7, 8):
+        history.event_of(ANNA, f"{TOPIC}:0:{offset}")
+
+    verdict = judge(replace(history.evidence(), published=9))
+
+    assert ("the right outcome" in {breach.promise for breach in verdict.breaches}) is not allowed

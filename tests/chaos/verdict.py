@@ -260,10 +260,7 @@ class _Trial:
             latest[told.customer_id] = max(before, told.number)
 
     def _judge_counts(self) -> None:
-        later: dict[tuple[str, str], int] = {}
-        for told in self._told:
-            for name in told.changes:
-                later[told.customer_id, name] = told.number
+        latest_tags = {told.customer_id: told.number for told in self._told if "tags" in told.changes}
         for told in self._told:
             if told.is_copy:
                 if told.outcomes:
@@ -273,9 +270,8 @@ class _Trial:
             elif len(told.outcomes) > 1:
                 self._breach("exactly one outcome", f"{told} has {told.outcomes}")
             else:
-                is_replaced = bool(told.changes) and all(
-                    later[told.customer_id, name] > told.number for name in told.changes
-                )
+                # What is poisonous is the tags: where a later command sets others, nothing of it may be left.
+                is_replaced = latest_tags.get(told.customer_id, INITIAL) > told.number
                 self._judge_reason(told, told.outcomes[0], is_replaced=is_replaced)
 
     def _judge_reason(self, told: Told, outcome: str, *, is_replaced: bool) -> None:
