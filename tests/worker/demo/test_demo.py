@@ -175,7 +175,7 @@ def test_reader_who_leaves_ends_the_demo_quietly(tmp_path: Path) -> None:
         exit_code = demo.wait(60)
 
     assert (exit_code, complaint) == (1, "")
-    assert is_clean(tmp_path)
+    wait_until(lambda: is_clean(tmp_path), within_seconds=10, what="its directory is gone")
 
 
 async def test_process_that_ends_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
