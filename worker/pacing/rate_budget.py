@@ -122,7 +122,7 @@ class RateBudget:
             return remaining
         if now < self._bulk_at:
             return 0
-        return max(remaining - LIVE_RESERVE * self._limit * self._share, 0)
+        return min(remaining, max(self._expected() - LIVE_RESERVE * self._limit * self._share, 0))
 
     def grant(self, requests: int, now: float, *, is_bulk: bool = False) -> bool:
         """Takes *requests* out of the budget, all or none; each must later be answered or given back."""
@@ -232,9 +232,14 @@ class RateBudget:
 
     def _pace_bulk(self, requests: int, now: float) -> None:
         seconds_left = self._reset_at - now
-        remaining = self.remaining(now)
-        if self._limit != math.inf and seconds_left > LAST_SECONDS and remaining > 0:
-            self._bulk_at = max(self._bulk_at, now) + seconds_left * requests / remaining
+        expected = self._expected()
+        if self._limit != math.inf and seconds_left > LAST_SECONDS and expected > 0:
+            self._bulk_at = max(self._bulk_at, now) + seconds_left * requests / expected
+
+    def _expected(self) -> float:
+        """What this replica will have of the rest of the window, as far as it knows before it has asked."""
+        left = max(self._remaining - self._outstanding, 0)
+        return left * self._share if self._allowance is None else max(min(left, self._allowance), 0)
 
     def _roll(self, now: float) -> None:
         if now >= self._reset_at and self._reset_at != -math.inf:

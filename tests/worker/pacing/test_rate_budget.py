@@ -352,6 +352,21 @@ def test_bulk_is_spread_over_the_rest_of_the_window() -> None:
     assert budget.remaining(0.0) == 898, "live commands are not concerned"
 
 
+@pytest.mark.parametrize("share", [1.0, 0.4])
+def test_bulk_that_asks_the_first_question_is_spread_like_any_other(share: float) -> None:
+    """Nobody else has work: one turn of bulk must not take the whole window for its pause."""
+    budget = a_budget(share=share, replicas=3)
+    seconds_a_turn = WINDOW_SECONDS * REQUESTS_PER_TURN / (1_000 * share)
+
+    assert budget.grant(REQUESTS_PER_TURN, 0.0, is_bulk=True)
+    for remaining in (999, 998):
+        budget.observed(limit=1_000, remaining=remaining, reset_seconds=WINDOW_SECONDS, now=0.1)
+
+    assert budget.bulk_retry_at(0.1) == pytest.approx(seconds_a_turn)
+    budget.divide_again()
+    assert budget.remaining_for_bulk(10.0) == REQUESTS_PER_TURN, "it asks anew after a division"
+
+
 def test_bulk_leaves_a_reserve_until_the_last_seconds() -> None:
     """Live commands come at any time; what they did not need is used up in the end."""
     budget = a_budget()
