@@ -27,6 +27,7 @@ from worker.intake import Intake
 from worker.kafka.cluster import Cluster
 from worker.kafka.consumer import group_lags, leave_on_stop
 from worker.kafka.errors import CommitFailed, KafkaFault, KafkaUnreachable
+from worker.kafka.ledger import CLOSE_SECONDS
 from worker.kafka.partitioner import partition_of
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
 from worker.lanes import Lanes, LaneState
@@ -52,7 +53,7 @@ from worker.watermark import Watermark
 
 log = structlog.get_logger(__name__)
 
-# What is left of the grace period for leaving the group and closing connections.
+# What is left of the grace period, once the ledgers are closed, for leaving the group and closing connections.
 LEAVING_SECONDS = 3.0
 HOUSEKEEPING_SECONDS = 0.5
 # Longer than any one request or commit takes.
@@ -225,7 +226,7 @@ class Worker:
 
     async def _drain(self, tasks: asyncio.TaskGroup) -> None:
         """Finishes what is under way, unless the grace period or a second signal ends it first."""
-        grace_seconds = max(self._settings.shutdown_grace_seconds - LEAVING_SECONDS, 0)
+        grace_seconds = max(self._settings.shutdown_grace_seconds - CLOSE_SECONDS - LEAVING_SECONDS, 0)
         draining = tasks.create_task(self._assignment.drain(grace_seconds))
         cutting = tasks.create_task(self._cut_short.wait())
         await asyncio.wait({draining, cutting}, return_when=asyncio.FIRST_COMPLETED)
@@ -235,11 +236,16 @@ class Worker:
                 await task
 
     async def _disconnect(self) -> None:
+        """Leaves the group and lets go of Kafka, which may not answer any more."""
         consumer = self._consumer()
         if consumer is not None:
             leave_on_stop(consumer)
-        await self._broker.stop()
-        await self._cluster.close()
+        try:
+            async with asyncio.timeout(LEAVING_SECONDS):
+                await self._broker.stop()
+                await self._cluster.close()
+        except TimeoutError:
+            log.warning("group_not_left", advice="Kafka did not answer; the partitions move when the session ends")
 
     async def _keep_house(self) -> None:
         """Looks twice a second at what nobody reports: the token's file, reading that may go on, the loop's delay."""

@@ -27,6 +27,7 @@ def make_producer(bootstrap_servers: str, **settings: Any) -> Producer:  # noqa:
             "bootstrap.servers": bootstrap_servers,
             "partitioner": "murmur2_random",
             "linger.ms": 5,
+            "log_level": 0,  # tests stop brokers, and their errors are told by what is not delivered
             "message.max.bytes": 20_000_000,
             "queue.buffering.max.messages": _LONGEST_QUEUE,
             "enable.idempotence": True,  # keeps the order

@@ -1,12 +1,14 @@
 """Promise 1: every command ends in an event or a dead letter, whatever happens meanwhile."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 
+from harness.broker import Broker
 from harness.commands import command
 from harness.follower import follow
-from harness.judging import lost, repeated, surprises
+from harness.judging import lost, out_of_order, repeated, surprises
 from harness.kill_run import Aftermath
 from harness.load import load
 from harness.stage import Stage
@@ -51,6 +53,29 @@ async def test_workers_that_come_and_go_lose_nothing_and_repeat_nothing(stage: S
     assert repeated(outcomes) == {}
     assert surprises(commands.published, outcomes) == []
     assert await first.wait() == 0
+
+
+async def test_a_broker_that_is_killed_and_comes_back_loses_nothing_and_repeats_nothing(
+    stage: Stage, broker: Broker
+) -> None:
+    """In mid-transaction, with all that the broker has not yet written to disk."""
+    if not broker.can_restart:
+        pytest.skip(f"cannot be restarted: {broker.describe()}")
+    await stage.upstream.control(generate_customers=CUSTOMERS, latency_seconds=0.02)
+    worker = await stage.start_ready_worker()
+    async with follow(stage.topics) as follower:
+        async with load(stage.topics, customers=CUSTOMERS, per_second=100, seed=3) as commands:
+            await worker.settles_more()
+            await asyncio.to_thread(broker.stop, gracefully=False)
+            await asyncio.to_thread(broker.start)
+            await worker.settles_more(within_seconds=90)
+        await follower.of(commands.command_ids, within_seconds=90)
+
+    outcomes = await stage.topics.all_outcomes()
+    assert lost(commands.published, outcomes) == []
+    assert repeated(outcomes) == {}
+    assert out_of_order(outcomes) == []
+    assert worker.returncode is None
 
 
 async def test_a_rough_upstream_loses_nothing(stage: Stage) -> None:

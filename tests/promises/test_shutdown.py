@@ -1,5 +1,6 @@
 """How a worker ends: by SIGTERM without loss or delay, by a second one at once, by a fatal error with a clear line."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,6 +159,28 @@ async def test_without_kafka_the_process_ends_after_a_minute(stage: Stage) -> No
 
     assert await worker.wait(within_seconds=90) == 3
     assert "KAFKA_BOOTSTRAP_SERVERS" in worker.log()
+    assert "Traceback" not in worker.log()
+
+
+@pytest.mark.chaos
+@pytest.mark.real_kafka
+async def test_a_worker_without_kafka_ends_within_its_grace_period(stage: Stage, broker: Broker) -> None:
+    """Nobody answers its commit, nobody its farewell: it goes all the same."""
+    if not broker.can_restart:
+        pytest.skip(f"cannot be stopped: {broker.describe()}")
+    await stage.upstream.control(generate_customers=CUSTOMERS, latency_seconds=0.05)
+    worker = await stage.start_ready_worker(SHUTDOWN_GRACE_SECONDS="15")
+    async with load(stage.topics, customers=50, per_second=50, seed=1):
+        await worker.settles_more()
+        await asyncio.to_thread(broker.stop, gracefully=False)
+        worker.sigterm()
+        begun = time.monotonic()
+        exit_code = await worker.wait(within_seconds=60)
+        seconds = time.monotonic() - begun
+        await asyncio.to_thread(broker.start)
+
+    assert exit_code == 0
+    assert seconds < 20
     assert "Traceback" not in worker.log()
 
 
