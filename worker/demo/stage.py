@@ -6,6 +6,7 @@ worker first, while it can still commit. Should the demo be killed instead, its 
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -95,6 +96,8 @@ class Stage:
         self.kill()
         if self._guard is not None:
             await self._guard.wait()
+        # What ends before there is a guard has no other to tidy up after it.
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def kill(self) -> None:
         """Ends everything at once: the guard kills the group, itself included."""

@@ -31,7 +31,7 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
 
 
 def is_clean(tmp_path: Path) -> bool:
-    """Whether the demo's directory is gone, which is the last thing its guard does before it ends the processes."""
+    """Whether the demo's directory is gone, which the guard's sweeper removes once the processes have ended."""
     return not list(tmp_path.glob("customer-sync-demo-*"))
 
 
