@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from simulation.broker import EVENTS, Outcome
 from simulation.commands import FIELDS, Sent
 from simulation.group import Group
+from simulation.process import Process
 from simulation.upstream import Call, Row, Upstream
 from simulation.world import World
 
@@ -31,7 +32,7 @@ class Judge:
         self.is_stormy = False
         self.breaches: list[str] = []
         self.limited_calls: list[Call] = []
-        self.retried_too_early = 0
+        self._told_to_wait: dict[Process, float] = {}
         self._numbers: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         self._tentative: set[tuple[str, str, str]] = set()
         self._unconfirmed: set[tuple[str, str, str]] = set()
@@ -65,6 +66,8 @@ class Judge:
     def sent(self, call: Call) -> None:
         """See `upstream.Observer`."""
         self._last_sent[call.customer_id] = call
+        if call.sent_at < self._told_to_wait.get(call.process, 0) - 0.001:
+            self._breach(f"in spite of a 429: {_show(call)} by {call.process.name}")
         assert self.group is not None
         owner = self.group.owners.get(self._partition_of[call.customer_id])
         if owner is not call.process:
@@ -82,6 +85,16 @@ class Judge:
     def limited(self, call: Call) -> None:
         """See `upstream.Observer`."""
         self.limited_calls.append(call)
+
+    def told_to_wait(self, call: Call, until: float) -> None:
+        """See `upstream.Observer`."""
+        self._told_to_wait[call.process] = until
+
+    def judge_budget(self, starts: int, requests: int, *, names_quota: bool) -> None:
+        """A start, a rebalance or a delay may cost one or the other request too many; more, where no header tells."""
+        tolerated = 2 * starts + 0.03 * requests if names_quota else 5 * starts + 0.1 * requests
+        if len(self.limited_calls) > tolerated:
+            self._breach(f"budget: {len(self.limited_calls)} of {requests} requests over the limit, {starts} starts")
 
     def written(self, call: Call, before: Row | None, after: Row) -> None:
         """See `upstream.Observer`."""

@@ -110,6 +110,7 @@ class Life:
             except BusyLoopError as error:
                 self._judge.breaches.append(f"busy loop: {error}")
         self._judge.judge_outcomes(self._broker.visible())
+        self._judge.judge_budget(len(self._graveyard), self._upstream.requests, names_quota=self._weather.names_quota)
         self._clean_up()
         return Verdict(
             world.seed,
@@ -368,11 +369,11 @@ _STRIKES: dict[Fault, Callable[[Life, Process], None]] = {
 
 
 def _weather(chance: random.Random) -> Weather:
-    limit, window = chance.choice(((0, 10.0), (0, 10.0), (0, 10.0), (60, 10.0), (100, 30.0), (1000, 600.0)))
+    limit, window = chance.choice(((0, 10.0), (0, 10.0), (0, 10.0), (12, 6.0), (60, 10.0), (100, 30.0), (1000, 600.0)))
     return Weather(
         failing=chance.choice((0.0, 0.0, 0.02, 0.1)),
         slowest_seconds=chance.choice((0.01, 0.05, 0.3)),
-        names_quota=chance.random() < 0.8,
+        names_quota=chance.random() < 0.6,
         limit=limit,
         window_seconds=window,
     )

@@ -61,6 +61,9 @@ class Observer(Protocol):
     def limited(self, call: Call) -> None:
         """It was refused for the limit."""
 
+    def told_to_wait(self, call: Call, until: float) -> None:
+        """The worker knows that it was, and for how long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spell:
@@ -123,7 +126,10 @@ class Upstream:
         self._world.after(self._travel(), lambda: self._arrive(call, future))
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await future
+                answer = await future
+            if isinstance(answer, RateLimited):
+                self._observer.told_to_wait(call, self._world.now + answer.retry_after_seconds)
+            return answer
         except TimeoutError:
             return Unavailable(None, "timeout")
         finally:
