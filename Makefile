@@ -56,7 +56,7 @@ test-fast: install ## Run the tests that need no Kafka at all
 
 .PHONY: test-long
 test-long: install ## Run the property tests with 100,000 examples each
-	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "not broker and not chaos" $(ARGS)
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -m "not broker and not chaos" -o faulthandler_timeout=0 $(ARGS)
 
 .PHONY: chaos
 chaos: install ## Kill, freeze and restart workers and Kafka under load: ROUNDS=200 SEED=1, goes on where it ended
