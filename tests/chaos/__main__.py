@@ -59,7 +59,7 @@ def main() -> int:
     finally:
         broker.close()
         reaper.close()
-    out = Console()
+    out = Console(width=None if sys.stdout.isatty() else 120)
     out.print(_table(entries))
     out.print("this run:", _words(entries))
     out.print("history: ", _words(history.entries))
