@@ -3,7 +3,8 @@
 A command says in its header `chaos-kind` what it is; everything else is read off the topics and the journal. In each
 customer every value of every field is written by one command only, so that a value names its command.
 
-What the documentation names as possible is no breach, and is counted beside:
+Three things are no breach, and are counted beside. docs/delivery.md names the first; the others follow from a 500 that
+was applied in part, which the upstream was recorded to do, and a reader should weigh their number:
 
 - a request that overlaps one which was never answered: its client gave it up by its timeout, was killed, or was
   frozen, while the server still held it;
