@@ -67,6 +67,19 @@ chaos-short: install ## The same for less than three minutes: a fixed seed, and 
 	PYTHONPATH=tests $(BIN)/python -m chaos --only short.240 $(ARGS)
 	PYTHONPATH=tests $(BIN)/python -m chaos --seed fresh --rounds 1 $(ARGS)
 
+KILLS ?= 20
+.PHONY: kills
+kills: install ## KILLS=20 SIGKILLs at random moments under load, for each way of delivery; workers whose Kafka is gone
+	$(BIN)/pytest tests/promises -k "sigkill or without_kafka" --kills $(KILLS) --capture=no $(ARGS)
+
+.PHONY: outages
+outages: install ## Ten minutes of outage, compressed, of each kind: what is asked meanwhile, how soon it goes on
+	$(BIN)/pytest tests/promises/test_outages.py --capture=no $(ARGS)
+
+.PHONY: memory
+memory: install ## Peak memory with 1,000,000 waiting commands beside that with 100,000
+	$(BIN)/pytest tests/promises/test_bounded.py --waiting 1000000 --capture=no $(ARGS)
+
 .PHONY: bench
 bench: install ## Measure the worker beside its peers on a real Kafka, into docs/performance.md
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
