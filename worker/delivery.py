@@ -167,7 +167,9 @@ class Delivery:
         body = patch_body(answer.customer, fold.changes())
         if body is None:
             return fold.applied(answer.customer)
-        if partition.is_closing or not self._gate.may_patch(pass_) or not self._lease.is_valid(self._now()):
+        now = self._now()
+        may_patch = self._gate.may_patch(pass_) and not self._gate.budget.is_refused(now)
+        if partition.is_closing or not may_patch or not self._lease.is_valid(now):
             return Retry(0)
         answer, spent = await self._ask(Request.PATCH, self._upstream.patch(fold.customer_id, body), pass_)
         if isinstance(answer, Ok):

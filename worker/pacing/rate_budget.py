@@ -104,9 +104,13 @@ class RateBudget:
             return self._limit
         return max(self._remaining - self._outstanding, 0)
 
+    def is_refused(self, now: float) -> bool:
+        """Whether a 429 named a time that has not come yet: then what was granted before it must not go out either."""
+        return now < self._blocked_until
+
     def remaining(self, now: float) -> float:
         """Requests that this replica may send now."""
-        if now < self._blocked_until:
+        if self.is_refused(now):
             return 0
         self._roll(now)
         left = max(self._remaining - self._outstanding, 0)

@@ -367,6 +367,17 @@ def test_bulk_that_asks_the_first_question_is_spread_like_any_other(share: float
     assert budget.remaining_for_bulk(10.0) == REQUESTS_PER_TURN, "it asks anew after a division"
 
 
+def test_what_was_granted_before_a_429_is_refused_with_the_rest() -> None:
+    """A GET was answered, its PATCH is granted, and another turn of the process meets the end of the window."""
+    budget = a_budget()
+    ask(budget, remaining=100)
+    budget.grant(REQUESTS_PER_TURN, 1.0)
+    budget.refused(20.0, 2.0)
+
+    assert budget.is_refused(21.9)
+    assert not budget.is_refused(22.0)
+
+
 def test_bulk_leaves_a_reserve_until_the_last_seconds() -> None:
     """Live commands come at any time; what they did not need is used up in the end."""
     budget = a_budget()
