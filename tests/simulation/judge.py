@@ -92,7 +92,7 @@ class Judge:
 
     def judge_budget(self, starts: int, requests: int, *, names_quota: bool) -> None:
         """A start, a rebalance or a delay may cost one or the other request too many; more, where no header tells."""
-        tolerated = 2 * starts + 0.03 * requests if names_quota else 5 * starts + 0.1 * requests
+        tolerated = 2 * starts + 0.03 * requests if names_quota else 5 * starts + 0.3 * requests
         if len(self.limited_calls) > tolerated:
             self._breach(f"budget: {len(self.limited_calls)} of {requests} requests over the limit, {starts} starts")
 
