@@ -152,6 +152,20 @@ def test_refusal_for_the_rate_stops_everybody_until_the_time_it_names() -> None:
     assert gate.admit(30.0)
 
 
+def test_probe_waits_for_the_budget_as_everybody_does() -> None:
+    """Both must allow it: the later of the two moments counts."""
+    gate = a_gate()
+    late = enter(gate, 7)
+    for customer in range(3):
+        turn(gate, [DOWN], customer)
+    gate.record(late, GET, RateLimited(30.0), 0.1)
+    gate.leave(late, 0.1)
+
+    assert gate.next_change_at(0.1) == 30.1
+    assert not gate.admit(30.0)
+    assert gate.admit(30.1)
+
+
 @pytest.mark.parametrize("request_", [GET, PATCH])
 def test_circuit_opens_when_most_customers_fail(request_: Request) -> None:
     """One for each kind of request: after a failover GETs can work while PATCHes fail."""
@@ -303,7 +317,7 @@ def test_probe_that_is_due_is_not_waited_for() -> None:
 def test_late_answers_of_an_earlier_state_count_for_nothing() -> None:
     """Requests that were under way when the circuit opened neither close it nor disturb its probes."""
     gate = a_gate()
-    late = [enter(gate, 10 + number) for number in range(4)]
+    late = [enter(gate, 10 + number) for number in range(6)]
     for customer in range(3):
         turn(gate, [DOWN], customer)
     gate.record(late[0], GET, OK, 0.1)
@@ -317,7 +331,8 @@ def test_late_answers_of_an_earlier_state_count_for_nothing() -> None:
     gate.leave(late[2], 0.6)
     assert gate.circuit(GET) is HALF_OPEN
     gate.record(probe, GET, OK, 0.7)
-    gate.record(late[3], GET, DOWN, 0.7)
+    for pass_ in late[3:]:
+        gate.record(pass_, GET, DOWN, 0.7)
     assert gate.is_open
 
 
@@ -436,7 +451,8 @@ def test_twenty_strangers_before_the_first_good_answer_are_no_coincidence(answer
 
     assert not gate.held_for, "one of them was asked twice"
     turn(gate, [answer], 99)
-    assert f"for {SUSPICIOUS_STRANGERS} customers" in gate.held_for
+    what = "404" if isinstance(answer, NotFound) else "an answer that is no customer"
+    assert gate.held_for == f"{what} for {SUSPICIOUS_STRANGERS} customers and no good answer yet"
     assert not gate.is_proven
     turn(gate, [answer], 100, now=0.5)
     assert not gate.admit(1.4), "another stranger is no news"

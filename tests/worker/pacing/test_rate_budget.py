@@ -216,6 +216,26 @@ def test_answer_that_was_overtaken_gives_nothing_back(reset: float, spent: float
     assert budget.remaining(10.0) == remaining
 
 
+@pytest.mark.parametrize(
+    ("now", "reset", "told", "remaining"),
+    [
+        pytest.param(2.0, 10, 900, 5, id="at the latest end that it allows for"),
+        pytest.param(2.1, 10, 900, 899, id="a later window"),
+        pytest.param(0.0, 8, 3, 2, id="at the earliest end that it allows for"),
+        pytest.param(0.0, 7, 3, 5, id="an earlier window"),
+    ],
+)
+def test_in_doubt_an_answer_tells_of_the_same_window(now: float, reset: float, told: int, remaining: int) -> None:
+    """Its figures can then only lower what remains."""
+    budget = a_budget()
+    ask(budget, remaining=5, reset=10)
+    budget.grant(1, now)
+    budget.observed(limit=1_000, remaining=told, reset_seconds=reset, now=now)
+    budget.grant(1, now)
+
+    assert budget.remaining(now) == remaining - (remaining == 5)
+
+
 def test_late_answer_of_an_earlier_window_says_nothing_of_this_one() -> None:
     """It names few left and an end that is near: believed, it would open a window that does not exist."""
     budget = a_budget()
@@ -276,6 +296,15 @@ def test_share_of_what_remains_is_spent_in_each_division() -> None:
     assert budget.remaining(due) == REQUESTS_PER_TURN, "one turn asks what others have left"
     ask(budget, remaining=599, now=due, reset=600 - due)
     assert budget.remaining(due) == pytest.approx(599 * 0.95 / 2, abs=2)
+
+
+def test_division_leaves_enough_for_everybody_to_ask_again() -> None:
+    """Two requests for each replica, where that is not most of what remains."""
+    budget = a_budget(share=0.5, replicas=2)
+    ask(budget, remaining=8, reset=200)
+
+    assert budget.remaining(0.0) == 2
+    assert budget.retry_at(0.0) < 200.0
 
 
 def test_last_division_leaves_nothing() -> None:
@@ -412,8 +441,23 @@ def test_repr_shows_what_is_left() -> None:
     """What a person sees in a debugger or a log."""
     budget = a_budget(share=0.5, replicas=2)
     ask(budget, remaining=900)
+    budget.grant(10, 0.0)
 
-    assert repr(budget) == "<RateBudget 900 of 1000, share 0.50>"
+    assert repr(budget) == "<RateBudget 890 of 1000, share 0.50>"
+
+
+def test_whole_window_is_told_beside_the_share() -> None:
+    """What an operator wants to know, however little of it is this replica's."""
+    budget = a_budget(share=0.1, replicas=10)
+    assert budget.left_in_window(0.0) == 1_000
+    ask(budget, remaining=900, reset=60)
+    budget.grant(10, 0.0)
+
+    assert budget.left_in_window(0.0) == 890
+    assert budget.left_in_window(59.9) == 890
+    assert budget.left_in_window(60.0) == 1_000
+    budget.refused(30.0, 0.0)
+    assert budget.left_in_window(29.9) == 0
 
 
 @dataclass
