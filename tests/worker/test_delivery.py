@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -276,6 +276,27 @@ def test_429_between_the_two_requests_reads_again() -> None:
 
             assert [sent.request for sent in upstream.journal] == [GET, PATCH, GET, PATCH]
             assert fates(engine.outcomes()) == ["event"]
+
+    run_virtually(scenario())
+
+
+def test_429_keeps_other_turns_from_their_writes() -> None:
+    """They were granted before it, and would meet it too."""
+
+    def limited(sent: Sent) -> Answer | None:
+        return RateLimited(50.0) if sent.customer_id == customer_id(3) and sent.at < 10 else None
+
+    async def scenario() -> None:
+        async with running_engine(upstream_with(1, 2, 3, behaviour=limited, latency=1.0), limit=1_000) as engine:
+            engine.send((1, {"note": "x"}))
+            await engine.settled()
+            engine.send((3, {"note": "x"}))
+            await asyncio.sleep(0.5)
+            engine.send((2, {"note": "x"}))
+            await engine.settled()
+
+            assert [sent.at >= 50 for sent in engine.upstream.requests(PATCH)] == [False, True, True]
+            assert fates(engine.outcomes()) == ["event"] * 3
 
     run_virtually(scenario())
 
@@ -605,6 +626,31 @@ def test_worker_that_the_group_may_have_given_up_sends_nothing(lease_seconds: fl
             engine.delivery.wake()
             await engine.settled()
             assert fates(engine.outcomes()) == ["event"]
+
+    run_virtually(scenario())
+
+
+def test_worker_that_was_frozen_before_the_first_step_of_a_turn_sends_nothing() -> None:
+    """The turn had begun; its first request had not."""
+
+    async def scenario() -> None:
+        async with running_engine(upstream_with(1), lease_seconds=5.0) as engine:
+            await settled()
+            engine.send((1, {"note": "x"}))
+            engine.delivery._begin_turns = freeze(engine)  # type: ignore[assignment, method-assign]  # the freeze of a moment
+            await asyncio.sleep(10)
+
+            assert engine.upstream.journal == []
+
+    def freeze(engine: Engine) -> Callable[[asyncio.TaskGroup], float | None]:
+        begin_turns = engine.delivery._begin_turns
+
+        def begun_and_frozen(under_way: asyncio.TaskGroup) -> float | None:
+            due = begin_turns(under_way)
+            engine.delivery._now = lambda: now() + 60
+            return due
+
+        return begun_and_frozen
 
     run_virtually(scenario())
 

@@ -173,6 +173,8 @@ def test_refusal_closes_the_budget_until_the_time_it_names() -> None:
     assert budget.retry_at(11.0) == 40.0
     budget.give_back(2)
     assert budget.remaining(40.0) == REQUESTS_PER_TURN
+    ask(budget, remaining=999, now=40.0)
+    assert budget.remaining(40.0) == 999, "those that were refused are no longer on their way"
 
 
 def test_refusal_of_the_question_does_not_stop_the_next() -> None:
@@ -305,6 +307,14 @@ def test_division_leaves_enough_for_everybody_to_ask_again() -> None:
 
     assert budget.remaining(0.0) == 2
     assert budget.retry_at(0.0) < 200.0
+
+
+def test_divisions_are_those_of_the_window_whenever_a_replica_joins() -> None:
+    """So that all replicas look at about the same time: twenty to a window, counted back from its end."""
+    budget = a_budget(share=0.5, replicas=2)
+    ask(budget, remaining=900, now=100.0, reset=500)
+
+    assert budget.retry_at(100.0) == 120.0
 
 
 def test_last_division_leaves_nothing() -> None:
