@@ -342,14 +342,15 @@ def test_window_is_bounded_in_customers() -> None:
 
 
 def test_cleared_window_has_seen_nobody() -> None:
-    """What was seen belongs to a state that has ended."""
-    window = window_of(("a", True), ("b", True), ("c", True))
+    """What was seen belongs to a state that has ended: neither failures nor successes count any more."""
+    window = window_of(("a", True), ("b", True), ("c", True), *[(f"good {number}", False) for number in range(20)])
     window.clear()
 
-    assert not window.most_fail
-    window.record("d", failed=True, now=3.0)
-    window.record("e", failed=True, now=3.0)
-    assert not window.most_fail
+    for customer in "de":
+        window.record(customer, failed=True, now=3.0)
+        assert not window.most_fail
+    window.record("f", failed=True, now=3.0)
+    assert window.most_fail
 
 
 @given(
