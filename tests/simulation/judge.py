@@ -166,7 +166,7 @@ class Judge:
         )
         if max(news) < min(olds) and not is_documented:
             self._breach(f"moved back: {_show(call)} put {field} from {old} to {new}")
-        if call.status != 200:
+        if not call.is_confirmed:
             self._unconfirmed.add(new_place)
 
     def _judge_reason(self, command: Sent, reason: str) -> None:

@@ -43,7 +43,9 @@ class Call:
     is_connected: bool = True
     # What the docs name as possible befell it on its way: a freeze, a loss of the partition.
     is_excused: bool = False
-    status: int = 0
+    # Its client gets no 2xx, whatever is done.
+    is_failing: bool = False
+    is_confirmed: bool = False
 
 
 class Observer(Protocol):
@@ -156,6 +158,7 @@ class Upstream:
         self._observer.arrived(call, others)
         self._under_way.append(call)
         fate = self._fate(call)
+        call.is_failing = fate.answer is not None or not fate.is_answered
         takes = self._travel()
         if not fate.is_answered:
             # Done at some time, or never; its client has long gone then.
@@ -229,7 +232,7 @@ class Upstream:
             self._note_server_error(call)
             return Unavailable(500, "status", self._quota())
         is_partial = note.startswith("poison-part")
-        call.status = 500 if is_partial else 200
+        call.is_confirmed = not (call.is_failing or is_partial)
         changed = {name: value for name, value in call.body.items() if not (is_partial and name == "note")}
         after: Row = {**(row or {"id": call.customer_id}), "tags": [], **changed}
         self.rows[call.customer_id] = after
