@@ -80,6 +80,8 @@ class Topics:
     dead_letter: str
     group_id: str
     partitions: int
+    fetch_seconds: float = 0.0
+    """How long the broker may hold a fetch although there are records: the embedded mock does."""
 
     def environment(self) -> dict[str, str]:
         """What points a worker at these topics."""
@@ -281,6 +283,7 @@ async def create_topics(
         dead_letter=f"{name}.update.dlq",
         group_id=name,
         partitions=partitions if broker.real else PARTITIONS_OF_EVERY_TOPIC,
+        fetch_seconds=0.0 if broker.real else 0.5,
     )
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
     await admin.start()
