@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pacing.backoff import JITTER, RetryPolicy
+from worker.pacing.backoff import RetryPolicy
 
 
 def policy(
@@ -12,6 +12,11 @@ def policy(
 ) -> RetryPolicy:
     """By default the policy that the upstream's official client publishes."""
     return RetryPolicy(initial_seconds=initial, multiplier=multiplier, max_seconds=longest, max_elapsed_seconds=elapsed)
+
+
+def test_jitter_is_a_tenth_at_most() -> None:
+    """Of the wait, by chance."""
+    assert policy().wait_seconds(1, 0.0, lambda: 0.5) == pytest.approx(0.525)
 
 
 def no_jitter() -> float:
@@ -73,7 +78,7 @@ def test_jitter_stays_within_its_bounds(
     assert plain is not None
     assert jittered is not None
     assert plain == pytest.approx(min(initial * multiplier ** (attempts - 1), longest))
-    assert plain <= jittered <= min(plain * (1 + JITTER), longest) * (1 + 1e-9)
+    assert plain <= jittered <= min(plain * 1.1, longest) * (1 + 1e-9)
 
 
 @given(elapsed=st.floats(min_value=0.001, max_value=1e6))
