@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from handlers.customer import Customer
 from handlers.event import EventFormat
-from handlers.record import CommandRecord, OutcomeRecord
+from handlers.record import CommandRecord, OutcomeKind, OutcomeRecord
 from harness.builders import TOPIC, a_body, a_record
 from harness.memory_ledger import MemoryLedger
 from harness.virtual_time import now
@@ -243,3 +243,24 @@ def make_partition(
     partition.attach(committer)
     partition.open()
     return partition, committer
+
+
+def upstream_with(*customers: int, behaviour: Behaviour = lambda _: None, latency: float = 0.02) -> ScriptedUpstream:
+    """An upstream that knows these customers."""
+    upstream = ScriptedUpstream(behaviour=behaviour, latency_seconds=latency)
+    upstream.know(*customers)
+    return upstream
+
+
+def between(start: float, end: float, answer: Answer, request: Request | None = None) -> Behaviour:
+    """Answers so to every request (of this kind) that is sent in these virtual seconds."""
+    return lambda sent: answer if start <= sent.at < end and request in {None, sent.request} else None
+
+
+def notes(engine: Engine, partition: int = 0) -> list[JsonValue]:
+    """The notes of the customers in the events, in the order of publishing."""
+    return [
+        json.loads(outcome.value or b"")["note"]
+        for outcome in engine.outcomes(partition)
+        if outcome.kind is OutcomeKind.EVENT
+    ]
