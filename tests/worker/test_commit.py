@@ -96,6 +96,18 @@ async def committing(
         running.cancel()
 
 
+def test_nothing_submitted_is_idle() -> None:
+    """A rebalance waits for nobody."""
+
+    async def scenario() -> None:
+        async with committing() as commits, asyncio.timeout(0.1):
+            await commits.committer.idle()
+
+            assert commits.ledger.attempts == []
+
+    run_virtually(scenario())
+
+
 def test_commit_holds_all_that_is_ready() -> None:
     """Outcomes, the offset they settle, and what is settled beyond it: one transaction."""
 
@@ -108,6 +120,7 @@ def test_commit_holds_all_that_is_ready() -> None:
             assert commits.committed() == (2, 0b10)
             assert commits.reported == ["0", "1", "3"]
             assert commits.committer.commits == 1
+            assert commits.committer.settled == 3
 
     run_virtually(scenario())
 
