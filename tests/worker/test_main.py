@@ -140,8 +140,11 @@ def test_control_c_ends_watch_without_a_traceback(topics: Topics) -> None:
     assert "Ctrl-C" in process.stderr.readline()
 
     process.send_signal(signal.SIGINT)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
 
-    _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors == ""
 
