@@ -84,6 +84,8 @@ async def _watch(
 
 def _heed_interrupt() -> None:
     """Ends the task where Ctrl-C has cancelled it and a library, waiting inside, has swallowed that."""
+    import asyncio
+
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
