@@ -1,6 +1,7 @@
 """What every test shares: Hypothesis profiles, a broker, topics, the simulated upstream, real workers."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
@@ -25,6 +26,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 CHOICE: "pytest.StashKey[Choice]" = pytest.StashKey()
 LOGS = pytest.StashKey[dict[str, Callable[[], str]]]()
+
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and processes inherit that: those that the tests
+# start and interrupt would go on for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

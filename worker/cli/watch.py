@@ -71,24 +71,13 @@ async def _watch(
             ends = None if follow else await outcomes.ends()
             shown = 0
             while ends is None or not await outcomes.is_past(ends):
-                batch = await outcomes.next_batch(_LOOK_EVERY_SECONDS)
-                _heed_interrupt()
-                for outcome in batch:
+                for outcome in await outcomes.next_batch(_LOOK_EVERY_SECONDS):
                     if customer is not None and outcome.customer_id != customer:
                         continue
                     show(outcome)
                     shown += 1
                     if shown == count:
                         return
-
-
-def _heed_interrupt() -> None:
-    """Ends the task where Ctrl-C has cancelled it and a library, waiting inside, has swallowed that."""
-    import asyncio
-
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _show(outcome: Outcome) -> None:
