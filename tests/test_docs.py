@@ -82,7 +82,7 @@ def test_every_test_that_is_named_exists(document: Document) -> None:
 @all_documents()
 def test_every_path_that_is_named_exists(document: Document) -> None:
     """In backticks, from the root of the project."""
-    top = "handlers|worker|tests|docs|scripts|benchmarks"
+    top = "handlers|worker|tests|docs|deploy|scripts|benchmarks"
     named = [span for span in document.code_spans() if re.fullmatch(rf"(?:{top})/[\w./-]*", span)]
 
     assert [path for path in named if not (ROOT / path).exists()] == []
