@@ -234,7 +234,7 @@ async def with_httpx(_: int, concurrency: int) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def with_upstream_client(port: int, concurrency: int) -> AsyncIterator[Any]:
-    """The worker's own client on aiohttp, which also checks the customer that it gets."""
+    """The worker's own client, which also checks the customer that it gets."""
     from worker.upstream.answers import Ok  # noqa: PLC0415
     from worker.upstream.client import UpstreamClient  # noqa: PLC0415
     from worker.upstream.token_source import TokenSource  # noqa: PLC0415

@@ -1,11 +1,12 @@
 """GET and PATCH of one customer over kept-alive connections; each request ends in exactly one `Answer`.
 
-The library is aiohttp (docs/decisions/0001-http-client.md). What it does not promise by itself is arranged here:
+HTTP/1.1 is spoken by `connection` and `pool` on httptools' parser: client libraries take most of a worker's CPU time
+(docs/decisions/0001-http-client.md). What the worker needs is little:
 
-- One call is at most one request on the wire. aiohttp sends a GET again when its connection dies; a middleware
-  hides that error from it. The budget counts requests and the policy counts attempts: neither may miss one.
+- One call is at most one request on the wire. The budget counts requests and the policy counts attempts: neither may
+  miss one.
 - The token goes to the configured host alone: no redirect is followed, no proxy is taken from the environment.
-- The body is read in pieces up to a bound and never decompressed, so that no answer can fill the memory.
+- The body is read up to a bound and never decompressed, so that no answer can fill the memory.
 - Idle connections are dropped before the upstream drops them (after 60 s, unannounced).
 - A request that ends early, by its deadline or by cancellation, closes its connection: the late answer to it
   can never be taken for the answer to another request.
@@ -13,17 +14,17 @@ The library is aiohttp (docs/decisions/0001-http-client.md). What it does not pr
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
 import re
+import ssl
 from typing import TYPE_CHECKING, Final, Self
 
-import aiohttp
 from yarl import URL
 
 from worker.upstream.answers import Answer, Request, Unavailable
-from worker.upstream.interpretation import Received, Sent, interpret
+from worker.upstream.connection import BodyTooLarge, ConnectionLost, NoHTTP, TimedOut
+from worker.upstream.interpretation import Sent, interpret
+from worker.upstream.pool import NotConnected, NotTrusted, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +36,6 @@ LARGEST_CUSTOMER_BYTES: Final = 16 * 1024 * 1024
 """Bound of a 200's body. The upstream stores a note of 8 MiB without complaint."""
 LARGEST_ERROR_BYTES: Final = 64 * 1024
 """Bound of what is read of any other body; the status says enough, the rest is dropped with its connection."""
-LARGEST_PIECE_BYTES: Final = 1024 * 1024
-"""A larger request is written in pieces, between which other requests have their turn."""
 KEEP_IDLE_SECONDS: Final = 45.0
 """The upstream closes idle connections after 60 s."""
 CONNECT_SHARE: Final = 0.5
@@ -48,23 +47,6 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-class _ConnectionLost(aiohttp.ClientError):
-    """A connection that ended before the answer's head; not one of the errors that aiohttp repeats a GET for."""
-
-
-class _TooLarge(Exception):
-    """A 200 whose body goes beyond its bound."""
-
-
-async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    try:
-        return await send(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _ConnectionLost from error
-
-
 class UpstreamClient:
     """The upstream's customers. Nothing the network or the upstream does raises; nothing is retried in here.
 
@@ -74,27 +56,25 @@ class UpstreamClient:
     """
 
     def __init__(self, base_url: str, token: TokenSource, timeout_seconds: float, max_concurrency: int) -> None:
-        self._base = _checked_base(base_url)
-        self._customers = f"{self._base.raw_path.rstrip('/')}/customers/"
+        self._url = _checked_base(base_url)
+        self._target = f"{self._url.raw_path.rstrip('/')}/customers/"
         self._token = token
         self._timeout_seconds = timeout_seconds
         self._max_concurrency = max_concurrency
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
 
     async def __aenter__(self) -> Self:
         """Opens the connection pool; connects nowhere yet."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._max_concurrency, keepalive_timeout=KEEP_IDLE_SECONDS),
-            timeout=aiohttp.ClientTimeout(
-                total=None,  # the deadline of each request bounds all of it
-                connect=CONNECT_SHARE * self._timeout_seconds,
-                sock_read=SILENCE_SHARE * self._timeout_seconds,
-            ),
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "customer-sync"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_send_once,),
-            auto_decompress=False,
-            trust_env=False,
+        self._pool = Pool(
+            self._url.raw_host or "",
+            self._url.port or 0,
+            _trusting_the_system() if self._url.scheme == "https" else None,
+            most=self._max_concurrency,
+            connect_seconds=CONNECT_SHARE * self._timeout_seconds,
+            timeout_seconds=self._timeout_seconds,
+            silence_seconds=SILENCE_SHARE * self._timeout_seconds,
+            keep_idle_seconds=KEEP_IDLE_SECONDS,
+            bound_of=lambda status: LARGEST_CUSTOMER_BYTES if status == 200 else LARGEST_ERROR_BYTES,
         )
         return self
 
@@ -102,8 +82,8 @@ class UpstreamClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Closes every connection."""
-        if self._session is not None:
-            await self._session.close()
+        if self._pool is not None:
+            await self._pool.close()
 
     async def get(self, customer_id: str) -> Answer:
         """Reads one customer. Raises ValueError where *customer_id* is no UUID in lower case (before any request)."""
@@ -116,67 +96,46 @@ class UpstreamClient:
     async def _request(self, request: Request, customer_id: str, body: Mapping[str, object]) -> Answer:
         if _UUID.fullmatch(customer_id) is None:
             raise ValueError("a customer's id is a UUID in lower case; the upstream answers any other with 500")
+        if self._pool is None:
+            raise RuntimeError("UpstreamClient is used outside its `async with`")
         sent = Sent(request, customer_id, self._token.current(), body)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                received = await self._exchange(sent)
-        except aiohttp.ConnectionTimeoutError:
+            received = await self._pool.ask(self._on_the_wire(sent))
+        except NotConnected:
             return Unavailable(None, "connect")
-        except TimeoutError:
-            return Unavailable(None, "timeout")
-        except (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError):
+        except NotTrusted:
             return Unavailable(None, "tls")
-        except aiohttp.ClientConnectorError:
-            return Unavailable(None, "connect")
-        except aiohttp.ClientResponseError:
-            return Unavailable(None, "protocol")
-        except (aiohttp.ClientError, OSError):
+        except TimedOut:
+            return Unavailable(None, "timeout")
+        except ConnectionLost:
             return Unavailable(None, "connection_lost")
-        except _TooLarge:
+        except NoHTTP:
+            return Unavailable(None, "protocol")
+        except BodyTooLarge:
             return Unavailable(None, "response_too_large")
         return interpret(sent, received)
 
-    async def _exchange(self, sent: Sent) -> Received:
-        """One request, one answer; the connection is kept only where the answer was read to its end."""
-        if self._session is None:
-            raise RuntimeError("UpstreamClient is used outside its `async with`")
-        headers = {"Authorization": f"Bearer {sent.token}"}
-        data: bytes | io.BytesIO | None = None
-        if sent.request is Request.PATCH:
-            headers["Content-Type"] = "application/json"
-            data = _encode(sent.body).encode()
-            if len(data) > LARGEST_PIECE_BYTES:
-                data = io.BytesIO(data)
-        url = self._base.with_path(self._customers + sent.customer_id, encoded=True)
-        async with self._session.request(
-            sent.request, url, headers=headers, data=data, allow_redirects=False
-        ) as response:
-            return Received(
-                status=response.status,
-                headers=response.headers,
-                body=await _bounded_body(response),
-                ends_with_connection="Content-Length" not in response.headers
-                and "Transfer-Encoding" not in response.headers,
-            )
+    def _on_the_wire(self, sent: Sent) -> bytes:
+        head = (
+            f"{sent.request} {self._target}{sent.customer_id} HTTP/1.1\r\n"
+            f"Host: {self._url.host_port_subcomponent}\r\n"
+            f"Authorization: Bearer {sent.token}\r\n"
+            "Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: customer-sync\r\n"
+        )
+        if sent.request is Request.GET:
+            return f"{head}\r\n".encode("ascii")
+        body = _encode(sent.body)  # ASCII: everything else is escaped
+        return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode("ascii")
 
     def __repr__(self) -> str:
-        return f"UpstreamClient({str(self._base)!r}, token={self._token!r})"
+        return f"UpstreamClient({str(self._url)!r}, token={self._token!r})"
 
 
-async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
-    """The body up to its bound. Raises _TooLarge for a 200 beyond it, cuts any other short."""
-    bound = LARGEST_CUSTOMER_BYTES if response.status == 200 else LARGEST_ERROR_BYTES
-    body = bytearray()
-    if (response.content_length or 0) <= bound or response.status != 200:
-        while piece := await response.content.readany():
-            body += piece
-            if len(body) > bound:
-                break
-        else:
-            return bytes(body)
-    if response.status == 200:
-        raise _TooLarge
-    return bytes(body[:bound])
+def _trusting_the_system() -> ssl.SSLContext:
+    """Trusts the authorities of OpenSSL's paths and of `SSL_CERT_FILE`."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _checked_base(base_url: str) -> URL:

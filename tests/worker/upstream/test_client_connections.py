@@ -215,6 +215,22 @@ class TestDeadlines:
         assert answer == Unavailable(None, "connect")
         assert took < 0.95
 
+    async def test_a_handshake_that_never_ends_is_given_up_sooner(self) -> None:
+        """Whoever accepts connections and speaks no TLS: the time to connect covers the handshake."""
+
+        async def deaf(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await released.wait()
+            writer.close()
+
+        released = asyncio.Event()
+        async with await asyncio.start_server(deaf, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with client_of(f"https://127.0.0.1:{port}", timeout_seconds=0.6) as client:
+                answer = await get(client)
+            released.set()
+
+        assert answer == Unavailable(None, "connect")
+
     async def test_a_refused_connection_is_known_at_once(self) -> None:
         """Nobody listens."""
         with socket.socket() as unused:
