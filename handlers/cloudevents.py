@@ -126,6 +126,14 @@ def valid_traceparent(*candidates: JsonValue) -> str | None:
     return None
 
 
+def traceparent_in(headers: Headers) -> str | None:
+    """The traceparent among *headers*, also of a record that is no command."""
+    values = (
+        value.decode(errors="replace") for name, value in reversed(headers) if name.lower() == "traceparent" and value
+    )
+    return valid_traceparent(*values)
+
+
 def _put_once(into: dict[str, JsonValue], key: str, path: str, value: bytes, problems: Problems) -> None:
     if key in into:
         problems.add("header_repeated", path)

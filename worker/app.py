@@ -46,6 +46,7 @@ from worker.partition import Outlets, Partition
 from worker.settings import Settings
 from worker.telemetry.logging import configure_logging
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.reports import Reports
 from worker.turns import Turns
 from worker.upstream.client import UpstreamClient
 from worker.upstream.token_source import TokenSource, TokenUnusable
@@ -344,6 +345,7 @@ class Worker:
             window=window,
             outlets=self._outlets,
             metrics=self._metrics,
+            reports=Reports(now=time.monotonic, tells_events=self._settings.log_level in ("DEBUG", "INFO")),
             is_misplaced=self._is_misplaced,
         )
 

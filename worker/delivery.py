@@ -18,6 +18,7 @@ from worker.pacing.backoff import RetryPolicy
 from worker.pacing.gate import Gate, Pass
 from worker.partition import Partition
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.trail import Exchange
 from worker.turns import Turns
 from worker.upstream.answers import (
     Answer,
@@ -161,7 +162,7 @@ class Delivery:
         if not self._lease.is_valid(self._now()):
             # Frozen between the turn's beginning and this first step of it.
             return Retry(0)
-        answer, spent = await self._ask(Request.GET, self._upstream.get(fold.customer_id), pass_)
+        answer, spent = await self._ask(Request.GET, self._upstream.get(fold.customer_id), pass_, fold)
         if not isinstance(answer, Ok):
             return self._verdict(fold, Request.GET, answer, spent)
         body = patch_body(answer.customer, fold.changes())
@@ -171,12 +172,12 @@ class Delivery:
         may_patch = self._gate.may_patch(pass_) and not self._gate.budget.is_refused(now)
         if partition.is_closing or not may_patch or not self._lease.is_valid(now):
             return Retry(0)
-        answer, spent = await self._ask(Request.PATCH, self._upstream.patch(fold.customer_id, body), pass_)
+        answer, spent = await self._ask(Request.PATCH, self._upstream.patch(fold.customer_id, body), pass_, fold)
         if isinstance(answer, Ok):
             return fold.applied(answer.customer)
         return self._verdict(fold, Request.PATCH, answer, spent)
 
-    async def _ask(self, request: Request, asking: Awaitable[Answer], pass_: Pass) -> tuple[Answer, float]:
+    async def _ask(self, request: Request, asking: Awaitable[Answer], pass_: Pass, fold: Fold) -> tuple[Answer, float]:
         """The answer, and the seconds it took."""
         began = self._now()
         answer = await asking
@@ -184,6 +185,9 @@ class Delivery:
         self._gate.record(pass_, request, answer, now, now - began)
         self._metrics.requests_of(request.value, type(answer).__name__).inc()
         self._metrics.request_seconds_of(request.value).observe(now - began)
+        if fold.trail is not None:
+            exchange = Exchange(request.value, type(answer).__name__, answer.status, fold.attempts + 1, began, now)
+            fold.trail.exchanges.append(exchange)
         return answer, now - began
 
     def _verdict(self, fold: Fold, request: Request, answer: Failure, spent_seconds: float) -> Settled | Retry:

@@ -25,6 +25,7 @@ from handlers.customer import Customer
 from handlers.errors import Problem, Reason
 from handlers.merge import culprits, fold
 from worker.pacing.backoff import RetryPolicy
+from worker.telemetry.trail import Trail
 from worker.upstream.answers import ContractBroken, Rejected, Request, Unavailable
 
 SUSPICIOUS_SERVER_ERRORS = 5
@@ -75,6 +76,7 @@ class Fold:
         "elapsed_seconds",
         "failed_at",
         "is_asked_again",
+        "trail",
         "tried",
     )
 
@@ -84,6 +86,7 @@ class Fold:
         self.elapsed_seconds = 0.0
         self.failed_at: float | None = None
         self.is_asked_again = False
+        self.trail: Trail | None = None
         self.tried = len(self.commands)
         self._dead: dict[int, Dead] = {}
         # In a row, for each kind of request: only a GET that succeeded leads to a PATCH.

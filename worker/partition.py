@@ -12,17 +12,20 @@ from functools import partial
 import structlog
 from aiokafka import TopicPartition
 
+from handlers.cloudevents import traceparent_in
 from handlers.command import Command, Priority, decode, held_bytes
 from handlers.dead_letter import dead_letter_record
 from handlers.errors import CommandRefused, Problem, Reason, describe
 from handlers.event import EventFormat, event_record, event_value
-from handlers.record import CommandRecord, OutcomeRecord
+from handlers.record import CommandRecord
 from worker.commit import Committer, Decision, Settlement
 from worker.deduplication import DeduplicationWindow, Verdict, tracked
 from worker.fold import Applied, Dead, Fate, Fold
 from worker.kafka.ledger import Publication
 from worker.lanes import Lanes, LaneState
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.reports import Report, Reports
+from worker.telemetry.trail import Trail
 from worker.watermark import Watermark
 
 log = structlog.get_logger(__name__)
@@ -72,6 +75,7 @@ class Partition:
         window: DeduplicationWindow,
         outlets: Outlets,
         metrics: Metrics,
+        reports: Reports,
         is_misplaced: Callable[[CommandRecord], bool],
     ) -> None:
         self.topic_partition = topic_partition
@@ -84,6 +88,7 @@ class Partition:
         self._window = window
         self._outlets = outlets
         self._metrics = metrics
+        self._reports = reports
         self._is_misplaced = is_misplaced
         self._committer: Committer | None = None
         self._quiet = asyncio.Event()
@@ -105,6 +110,7 @@ class Partition:
 
     def receive(self, records: Iterable[CommandRecord]) -> None:
         """Takes records up in their order; what was seen before or settled before a restart is skipped."""
+        self._reports.received(self.next_offset)
         for record in records:
             if record.offset < self.next_offset:
                 continue
@@ -129,7 +135,10 @@ class Partition:
 
     def take(self, priority: Priority, now_ms: int) -> Fold | None:
         """The next turn; *now_ms* is milliseconds since 1970."""
-        return self.lanes.take(priority, now_ms)
+        fold = self.lanes.take(priority, now_ms)
+        if fold is not None and fold.trail is None:
+            fold.trail = self._reports.taken(len(fold.commands))
+        return fold
 
     def settle(self, fold: Fold, fates: Sequence[Fate]) -> None:
         """The first commands of *fold* are decided: their outcomes go to the committer, in order."""
@@ -137,15 +146,19 @@ class Partition:
         self.lanes.settle(fold, len(fates))
         values: dict[int, bytes] = {}
         settlements = []
+        reports: list[Report] = []
         for command, fate in zip(commands, fates, strict=True):
             if isinstance(fate, Applied):
                 key = id(fate.customer)
                 if key not in values:
                     values[key] = event_value(fate.customer, self._outlets.event_format)
-                settlements.append(self._event(command, fate, values[key]))
+                settlements.append(self._event(command, fate, values[key], fold.trail, reports))
             else:
-                settlements.append(self._dead_letter(command.record, command.id, fate))
-        self._submit(settlements, partial(self._committed, fold.customer_id, commands))
+                letter = self._dead_letter(
+                    command.record, command.id, fate, reports, trail=fold.trail, traceparent=command.traceparent
+                )
+                settlements.append(Settlement(command.record.offset, letter))
+        self._submit(settlements, partial(self._committed, fold.customer_id, commands, reports))
 
     def retry(self, fold: Fold, *, due: float, now: float) -> None:
         """The same fold is tried again when *due*."""
@@ -205,56 +218,79 @@ class Partition:
         if is_settled:
             self._metrics.skipped.inc()
             return
+        reports: list[Report] = []
+        letter = None
         if verdict is Verdict.REPEATED:
             self._metrics.repeated.inc()
-            settlement = Settlement(record.offset, None)
         else:
-            settlement = self._dead_letter(record, command_id, dead)
+            letter = self._dead_letter(record, command_id, dead, reports)
         size = len(record.key or b"") + len(record.value or b"") + RECORD_OVERHEAD_BYTES
         self.held_bytes += size
-        self._submit([settlement], partial(self._released, size))
+        self._submit([Settlement(record.offset, letter)], partial(self._released, size, reports))
 
     def _submit(self, settlements: Sequence[Settlement], committed: Callable[[], None]) -> None:
         self.committer.submit(Decision(settlements, committed))
         self._note_quiet()
 
-    def _committed(self, customer_id: str, commands: Sequence[Command]) -> None:
+    def _committed(self, customer_id: str, commands: Sequence[Command], reports: Sequence[Report]) -> None:
         self.held_bytes -= sum(held_bytes(command) for command in commands)
         self.lanes.committed(customer_id)
+        self._reports.tell(reports, self.watermark.committable)
 
-    def _released(self, size: int) -> None:
+    def _released(self, size: int, reports: Sequence[Report]) -> None:
         self.held_bytes -= size
+        self._reports.tell(reports, self.watermark.committable)
 
     def _note_quiet(self) -> None:
         if self.is_closing and self.in_flight == 0:
             self._quiet.set()
 
-    def _event(self, command: Command, fate: Applied, value: bytes) -> Settlement:
+    def _event(
+        self, command: Command, fate: Applied, value: bytes, trail: Trail | None, reports: list[Report]
+    ) -> Settlement:
+        """The settlement by an event; where somebody wants to know, adds to *reports*."""
         outlets = self._outlets
         record = event_record(command, fate.customer, outlets.event_format, value=value)
         self._metrics.outcomes_of("event", "").inc()
+        report = self._reports.event(command, trail)
+        if report is not None:
+            reports.append(report)
 
         def instead(error: str) -> Publication:
             dead = Dead(Reason.TOO_LARGE, f"Kafka refuses the event: {error}", status=None, attempts=1)
-            return outlets.dead_letter_topic, self._dead_letter_of(command.record, command.id, dead)
+            if report is not None:
+                reports.remove(report)
+            return self._dead_letter(
+                command.record, command.id, dead, reports, trail=trail, traceparent=command.traceparent
+            )
 
         return Settlement(command.record.offset, (outlets.events_topic, record), instead)
 
-    def _dead_letter(self, record: CommandRecord, command_id: str, dead: Dead) -> Settlement:
+    def _dead_letter(
+        self,
+        record: CommandRecord,
+        command_id: str,
+        dead: Dead,
+        reports: list[Report],
+        *,
+        trail: Trail | None = None,
+        traceparent: str | None = None,
+    ) -> Publication:
+        """The dead letter; adds to *reports*."""
         self._metrics.outcomes_of("dead_letter", dead.reason.value).inc()
-        log.info(
-            "dead_letter",
-            command=record.coordinates,
-            reason=dead.reason.value,
-            error=dead.error,
-            status=dead.status,
-            attempts=dead.attempts,
+        reports.append(
+            self._reports.dead_letter(
+                record,
+                command_id,
+                trail,
+                traceparent or traceparent_in(record.headers),
+                reason=dead.reason,
+                error=dead.error,
+                status=dead.status,
+                attempts=dead.attempts,
+            )
         )
-        topic = self._outlets.dead_letter_topic
-        return Settlement(record.offset, (topic, self._dead_letter_of(record, command_id, dead)))
-
-    def _dead_letter_of(self, record: CommandRecord, command_id: str, dead: Dead) -> OutcomeRecord:
-        return dead_letter_record(
+        letter = dead_letter_record(
             record,
             command_id=command_id,
             reason=dead.reason,
@@ -263,3 +299,4 @@ class Partition:
             attempts=dead.attempts,
             worker=self._outlets.worker,
         )
+        return self._outlets.dead_letter_topic, letter

@@ -31,6 +31,7 @@ from worker.pacing.gate import Gate
 from worker.pacing.rate_budget import RateBudget
 from worker.partition import Outlets, Partition
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.reports import Reports
 from worker.turns import Turns
 from worker.upstream.answers import Answer, NotFound, Ok, Request
 from worker.watermark import Watermark
@@ -227,6 +228,7 @@ def make_partition(
         window=DeduplicationWindow(window=10_000),
         outlets=Outlets("events", "dead letters", EventFormat(), "worker-1"),
         metrics=metrics,
+        reports=Reports(now=now, tells_events=True),
         is_misplaced=lambda _record: False,
     )
     committer = Committer(

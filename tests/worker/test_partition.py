@@ -22,9 +22,11 @@ from worker.fold import Applied, Dead, Fold
 from worker.lanes import Lanes
 from worker.partition import HORIZON_AHEAD, Outlets, Partition
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.reports import Reports
 from worker.watermark import Watermark
 
 LIVE = Priority.LIVE
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 IDENTITY: Headers = (
     ("ce_specversion", b"1.0"),
     ("ce_type", b"customer.update"),
@@ -52,6 +54,7 @@ def a_partition(
         window=DeduplicationWindow(window=1_000),
         outlets=Outlets("events", "dead letters", EventFormat(), "worker-1"),
         metrics=Metrics(),
+        reports=Reports(now=lambda: 0.0, tells_events=True),
         is_misplaced=is_misplaced,
     )
     committer = Committer(
@@ -304,8 +307,10 @@ def test_event_that_kafka_finds_too_large_becomes_a_dead_letter() -> None:
         partition, committer = a_partition(ledger)
         partition.receive([a_record(0, {"city": "Ghent"}, customer=1)])
         partition.settle(taken(partition), [Applied(a_customer(1, {"note": "x" * 5_000}))])
-        await committed(committer)
+        with capture_logs() as log:
+            await committed(committer)
 
+        assert [(line["event"], line["reason"]) for line in log] == [("dead_letter", "too_large")]
         ((topic, record),) = ledger.published
         assert (topic, header(record, "dlq-reason")) == ("dead letters", "too_large")
         assert record.value == a_record(0, {"city": "Ghent"}, customer=1).value
@@ -386,3 +391,46 @@ def test_outcomes_are_counted(fate: Applied | Dead, expected: dict[str, dict[str
     partition.settle(taken(partition), [fate])
 
     assert partition._metrics.outcomes_by_reason() == expected
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(a_record(0, headers=(("traceparent", TRACEPARENT.encode()),)), id="an applied command"),
+        pytest.param(
+            a_record(0, value=b"{", headers=(("Traceparent", b"0"), ("Traceparent", TRACEPARENT.encode()))),
+            id="a record that is no command",
+        ),
+        pytest.param(
+            a_record(
+                0,
+                value=json.dumps(
+                    {
+                        "specversion": "1.0",
+                        "id": "17",
+                        "source": "/crm",
+                        "type": "customer.update",
+                        "traceparent": TRACEPARENT,
+                        "data": {"customer_id": customer_id(0), "changes": {"note": "x"}},
+                    }
+                ).encode(),
+            ),
+            id="an envelope",
+        ),
+    ],
+)
+@pytest.mark.parametrize("fate", [Applied(a_customer()), Dead(Reason.EXPIRED, "late", None, 0)])
+def test_the_line_of_an_outcome_names_the_trace_of_its_publisher(record: CommandRecord, fate: Applied | Dead) -> None:
+    """Wherever the publisher has put it."""
+
+    async def scenario() -> None:
+        partition, committer = a_partition()
+        partition.receive([record])
+        if len(partition.lanes):
+            partition.settle(taken(partition), [fate])
+        with capture_logs() as log:
+            await committed(committer)
+
+        assert [line["trace_id"] for line in log] == [TRACEPARENT.split("-")[1]]
+
+    run_virtually(scenario())

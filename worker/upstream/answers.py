@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from handlers.customer import Customer
@@ -52,6 +52,7 @@ class Quota:
 class Ok:
     """The customer as the upstream holds it now; after a PATCH this is a later read and no echo of what was sent."""
 
+    status: ClassVar = 200
     customer: Customer = field(repr=False)
     quota: Quota | None = None
 
@@ -60,6 +61,7 @@ class Ok:
 class NotFound:
     """A GET's 404: nobody, or nobody this token may see, has this id. A PATCH would create a customer."""
 
+    status: ClassVar = 404
     quota: Quota | None = None
 
 
@@ -80,6 +82,7 @@ class Rejected:
 class RateLimited:
     """429: nothing was done, and nothing will be for *retry_after_seconds* (1 to 3,600)."""
 
+    status: ClassVar = 429
     retry_after_seconds: float
     quota: Quota | None = None
 

@@ -69,3 +69,11 @@ def test_the_console_has_no_colours_where_nobody_sees_them() -> None:
 def test_what_is_below_the_level_is_not_written() -> None:
     """Of structlog and of the libraries alike."""
     assert said(level="ERROR").count("\n") == 1
+
+
+def test_a_text_that_is_no_unicode_is_a_line_all_the_same() -> None:
+    """A file's name may hold half a surrogate pair."""
+    program = PROGRAM.format(level="INFO", style="json") + "structlog.get_logger().info('odd', file='\\udcff')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+
+    assert json.loads(done.stderr.splitlines()[-1])["file"] == "\udcff"

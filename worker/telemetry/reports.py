@@ -1,0 +1,130 @@
+"""What became of each command, told once it is public: one line of the log, and spans where the command is traced.
+
+A report is begun when the command is decided and told when that is committed, so whatever is told is true: a worker
+that loses its partition in between tells nothing, and its successor tells it.
+
+Where nobody listens (the log begins above INFO, and nothing is traced), events have no reports, nothing is noted on
+the way, and only dead letters that need somebody's attention are told.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from handlers.command import Command
+from handlers.faults import Reason
+from handlers.record import CommandRecord
+from worker.telemetry.trail import Arrivals, Trail
+
+log = structlog.get_logger(__name__)
+
+# Whoever runs the worker has to act on these; the others are a publisher's.
+NEEDS_ATTENTION = frozenset({Reason.RETRIES_EXHAUSTED, Reason.CONTRACT, Reason.TOO_LARGE})
+
+
+@dataclass(slots=True)
+class Death:
+    """Why a command became a dead letter, as its headers say."""
+
+    reason: Reason
+    error: str
+    status: int | None
+
+
+@dataclass(slots=True)
+class Report:
+    """One command and what became of it; times are monotonic seconds. An event has no *death*."""
+
+    command_id: str
+    record: CommandRecord
+    traceparent: str | None
+    attempts: int
+    received_at: float | None
+    decided_at: float
+    trail: Trail | None
+    death: Death | None = None
+
+
+class Reports:
+    """Makes and tells the reports of one partition."""
+
+    def __init__(self, *, now: Callable[[], float], tells_events: bool) -> None:
+        """*now* is monotonic seconds; *tells_events* says whether anybody wants to know of what went well."""
+        self._now = now
+        self._tells_events = tells_events
+        self._arrivals = Arrivals()
+
+    def received(self, first_offset: int) -> None:
+        """A batch came, whose first record has this offset or a later one."""
+        if self._tells_events:
+            self._arrivals.note(first_offset, self._now())
+
+    def taken(self, commands: int) -> Trail | None:
+        """A turn of so many commands begins: where to note what they meet, if that is wanted."""
+        return Trail(self._now(), commands) if self._tells_events else None
+
+    def event(self, command: Command, trail: Trail | None) -> Report | None:
+        """The command is applied; None where nobody wants to know."""
+        if trail is None:
+            return None
+        record = command.record
+        received_at = self._arrivals.of(record.offset)
+        attempts = trail.exchanges[-1].attempt if trail.exchanges else 0
+        return Report(command.id, record, command.traceparent, attempts, received_at, self._now(), trail)
+
+    def dead_letter(
+        self,
+        record: CommandRecord,
+        command_id: str,
+        trail: Trail | None,
+        traceparent: str | None,
+        *,
+        reason: Reason,
+        error: str,
+        status: int | None,
+        attempts: int,
+    ) -> Report:
+        """The command cannot be applied; without *trail* where it never had a turn."""
+        received_at = self._arrivals.of(record.offset)
+        death = Death(reason, error, status)
+        return Report(command_id, record, traceparent, attempts, received_at, self._now(), trail, death)
+
+    def tell(self, reports: Sequence[Report], committable: int) -> None:
+        """What *reports* say is public now, and everything below the offset *committable* is settled."""
+        if reports:
+            now = self._now()
+            for report in reports:
+                _write(report, now)
+        self._arrivals.forget(committable)
+
+
+def _write(report: Report, committed_at: float) -> None:
+    """The line of the log. What is not known is left out."""
+    record, trail, death = report.record, report.trail, report.death
+    facts: dict[str, object] = {
+        "command": report.command_id,
+        "partition": record.partition,
+        "offset": record.offset,
+        "attempts": report.attempts,
+    }
+    if trail is not None:
+        facts["requests"] = len(trail.exchanges)
+        facts["folded"] = trail.folded
+    if report.received_at is not None:
+        begun_at = report.decided_at if trail is None else trail.taken_at
+        facts["waited_ms"] = _milliseconds(begun_at - report.received_at)
+        facts["upstream_ms"] = _milliseconds(report.decided_at - begun_at)
+        facts["commit_ms"] = _milliseconds(committed_at - report.decided_at)
+    if report.traceparent is not None:
+        facts["trace_id"] = report.traceparent[3:35]
+    if death is None:
+        log.info("applied", **facts)
+        return
+    level = logging.WARNING if death.reason in NEEDS_ATTENTION else logging.INFO
+    log.log(level, "dead_letter", reason=death.reason.value, error=death.error, status=death.status, **facts)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)
