@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from worker.kafka_settings import KafkaSettings, load_certificate
 from worker.setting_values import (
     MIB,
     BaseUrl,
-    BootstrapServers,
     Delivery,
     ExtraFields,
     FieldCase,
@@ -31,10 +31,7 @@ from worker.setting_values import (
     LogFormat,
     LogLevel,
     RateLimit,
-    ReadableFile,
-    SaslMechanism,
     Seconds,
-    SecurityProtocol,
     Size,
     Text,
     Token,
@@ -47,38 +44,10 @@ _LARGEST_SECRET_BYTES: Final = 65_536
 _LONGEST_ECHO: Final = 60
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings):
     """Everything that can be set, in the order of the reference table; each description is the help text."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
-
-    kafka_bootstrap_servers: BootstrapServers = Field(
-        "localhost:9092", description="Brokers to begin with: `host:port`, several separated by commas."
-    )
-    kafka_group_id: Text = Field(
-        "customer-sync", description="Consumer group; all replicas of one deployment share it."
-    )
-    kafka_group_instance_id: KafkaName | None = Field(
-        None, description="Static member id: one for each replica, the same after its restart. Not set: dynamic member."
-    )
-    kafka_client_id: Text = Field("customer-sync", description="Name in the brokers' logs, metrics and quotas.")
-    kafka_security_protocol: SecurityProtocol = Field(
-        "PLAINTEXT", description="`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`."
-    )
-    kafka_sasl_mechanism: SaslMechanism | None = Field(
-        None, description="`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`; needed with a SASL protocol."
-    )
-    kafka_sasl_username: SecretStr | None = Field(None, description="User; needed with a SASL protocol.")
-    kafka_sasl_username_file: Path | None = Field(None, description="File that holds the user.")
-    kafka_sasl_password: SecretStr | None = Field(None, description="Password; needed with a SASL protocol.")
-    kafka_sasl_password_file: Path | None = Field(None, description="File that holds the password.")
-    kafka_ssl_cafile: ReadableFile | None = Field(
-        None, description="PEM file with the authorities to trust. Not set: the system's."
-    )
-    kafka_ssl_certfile: ReadableFile | None = Field(None, description="PEM file with the client's certificate.")
-    kafka_ssl_keyfile: ReadableFile | None = Field(
-        None, description="PEM file with the client's unencrypted key, if the certificate's file does not hold it."
-    )
 
     commands_topic: KafkaName = Field("customer.update", description="Topic the commands are read from.")
     events_topic: KafkaName = Field("customer.updated", description="Topic of the events.")
@@ -163,37 +132,6 @@ class Settings(BaseSettings):
     def read_ahead_bytes_of_process(self) -> int:
         """Memory for the waiting commands of all partitions together."""
         return 2 * self.read_ahead_bytes
-
-    def kafka_client_options(self) -> dict[str, Any]:
-        """Address, name and security as every aiokafka client takes them.
-
-        Raises `OSError` (`ssl.SSLError` is one) where a certificate file has gone since it was checked.
-        """
-        options: dict[str, Any] = {
-            "bootstrap_servers": self.kafka_bootstrap_servers,
-            "client_id": self.kafka_client_id,
-            "security_protocol": self.kafka_security_protocol,
-        }
-        if self.uses_sasl and self.kafka_sasl_username and self.kafka_sasl_password:
-            options["sasl_mechanism"] = self.kafka_sasl_mechanism
-            options["sasl_plain_username"] = self.kafka_sasl_username.get_secret_value()
-            options["sasl_plain_password"] = self.kafka_sasl_password.get_secret_value()
-        if self.uses_tls:
-            context = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
-            if self.kafka_ssl_certfile is not None:
-                _load_certificate(context, self.kafka_ssl_certfile, self.kafka_ssl_keyfile)
-            options["ssl_context"] = context
-        return options
-
-    @property
-    def uses_sasl(self) -> bool:
-        """Whether the brokers ask for a user and a password."""
-        return self.kafka_security_protocol.startswith("SASL_")
-
-    @property
-    def uses_tls(self) -> bool:
-        """Whether the connection to the brokers is encrypted."""
-        return self.kafka_security_protocol.endswith("SSL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,16 +304,11 @@ def _certificate_faults(settings: Settings) -> Iterator[SettingFault]:
         yield SettingFault(("KAFKA_SSL_KEYFILE", "KAFKA_SSL_CERTFILE"), "a key needs its certificate")
     if certificate is not None:
         try:
-            _load_certificate(context, certificate, key)
+            load_certificate(context, certificate, key)
         except OSError:
             yield SettingFault(
                 ("KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE"), "hold no PEM certificate with its unencrypted key"
             )
-
-
-def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
-    # With a password at hand, even an empty one, OpenSSL fails on an encrypted key instead of asking a terminal.
-    context.load_cert_chain(certificate, key, password="")
 
 
 def _misspelt(environment: Mapping[str, str]) -> Iterator[str]:
