@@ -34,6 +34,7 @@ from worker.lanes import Lanes, LaneState
 from worker.lease import Lease
 from worker.operations.asyncapi import asyncapi_document
 from worker.operations.http import routes
+from worker.operations.outlook import Outlook
 from worker.operations.overview import Overview
 from worker.operations.server import AddressUnusable, listen, make_server
 from worker.operations.watchdog import ProgressWatchdog, task_stacks
@@ -169,6 +170,13 @@ class Worker:
             listener=self._assignment,
             receive=self._intake.receive,
         )
+        self._outlook = Outlook(
+            gate=self._gate,
+            metrics=self._metrics,
+            consumer=self._consumer,
+            partitions=lambda: self._assignment.partitions,
+            now=time.monotonic,
+        )
         self._overview = Overview(
             worker=self._name,
             delivery=settings.delivery,
@@ -176,6 +184,7 @@ class Worker:
             metrics=self._metrics,
             consumer=self._consumer,
             partitions=lambda: self._assignment.partitions,
+            outlook=self._outlook,
             is_member=lambda: self._assignment.is_member and self._lease.is_valid(time.monotonic()),
         )
         self._watchdog = ProgressWatchdog(patience_seconds=STALLED_SECONDS)
@@ -195,6 +204,7 @@ class Worker:
                 tasks.create_task(self._delivery.run()),
                 tasks.create_task(self._keep_house()),
                 tasks.create_task(self._share_budget()),
+                tasks.create_task(self._outlook.run()),
             ]
             try:
                 await self._work(tasks)

@@ -251,6 +251,10 @@ class ModelConsumer:
         """All of them."""
         return {partition.partition for partition in self._process.broker.partitions}
 
+    def last_stable_offset(self, partition: TopicPartition) -> int:
+        """The same: no publisher has a transaction open."""
+        return self.highwater(partition)
+
     def highwater(self, partition: TopicPartition) -> int:
         """The end of the log."""
         return self._process.broker.end(partition)

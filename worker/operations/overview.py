@@ -7,6 +7,7 @@ from importlib.metadata import version
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.kafka.consumer import seconds_since_last_poll
+from worker.operations.outlook import Outlook
 from worker.operations.status import PartitionStatus, Status
 from worker.pacing.circuit_breaker import CircuitState
 from worker.pacing.gate import Gate
@@ -30,6 +31,7 @@ class Overview:
         metrics: Metrics,
         consumer: Callable[[], AIOKafkaConsumer | None],
         partitions: Callable[[], Mapping[TopicPartition, Partition]],
+        outlook: Outlook,
         is_member: Callable[[], bool],
     ) -> None:
         self._worker = worker
@@ -38,6 +40,7 @@ class Overview:
         self._metrics = metrics
         self._consumer = consumer
         self._partitions = partitions
+        self._outlook = outlook
         self._is_member = is_member
         self.state = "starting"
         self.is_stalled = False
@@ -49,7 +52,7 @@ class Overview:
         reason = self._reason(stuck=stuck)
         remaining = self._gate.budget.left_in_window(time.monotonic())
         partitions = [
-            PartitionStatus(statistics, _lag(consumer, topic_partition, statistics.committable))
+            PartitionStatus(statistics, self._outlook.lag(topic_partition))
             for topic_partition, partition in self._partitions().items()
             for statistics in [partition.statistics()]
         ]
@@ -64,6 +67,7 @@ class Overview:
             partitions=tuple(sorted(partitions, key=lambda status: status.statistics.partition)),
             circuits={request.value.lower(): self._gate.circuit(request).value for request in Request},
             held_for=self._gate.held_for,
+            forecast=self._outlook.forecast(),
             budget_remaining=None if remaining == float("inf") else remaining,
             outcomes=self._metrics.outcomes_by_reason(),
             requests=self._metrics.requests_sent(),
@@ -103,10 +107,3 @@ class Overview:
         if failing:
             return f"circuit open: most {' and '.join(failing)} requests fail; probing until the upstream is back"
         return ""
-
-
-def _lag(consumer: AIOKafkaConsumer | None, topic_partition: TopicPartition, committable: int) -> int | None:
-    if consumer is None or topic_partition not in consumer.assignment():
-        return None
-    end = consumer.highwater(topic_partition)
-    return None if end is None else max(end - committable, 0)

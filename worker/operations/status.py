@@ -1,13 +1,15 @@
 """The worker at one moment, for probes, the page and whoever asks over HTTP. No personal data."""
 
+import math
 from dataclasses import asdict, dataclass
 
+from worker.pacing.forecast import Forecast
 from worker.partition import PartitionStatistics
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """A partition and how far behind it is; *lag* counts offsets from the committed one to the end of the log."""
+    """A partition and how far behind it is: *lag* counts the commands that are not settled, read or not."""
 
     statistics: PartitionStatistics
     lag: int | None
@@ -27,6 +29,7 @@ class Status:
     partitions: tuple[PartitionStatus, ...]
     circuits: dict[str, str]
     held_for: str
+    forecast: Forecast
     budget_remaining: float | None
     outcomes: dict[str, dict[str, int]]
     requests: int
@@ -53,6 +56,8 @@ class Status:
             "in_flight": sum(partition.statistics.in_flight for partition in self.partitions),
             "retrying": sum(partition.statistics.retrying for partition in self.partitions),
             "waiting": sum(partition.statistics.unfinished for partition in self.partitions),
+            "lag_requests": round(self.forecast.requests),
+            "drained_in_seconds": None if math.isinf(self.forecast.seconds) else round(self.forecast.seconds, 1),
             "circuits": self.circuits,
             "hold": {"reason": self.held_for} if self.held_for else None,
             "budget_remaining": self.budget_remaining,

@@ -80,6 +80,15 @@ class RateBudget:
         """This replica's part of the budget, 0 to 1."""
         return self._share
 
+    @property
+    def window_seconds(self) -> float:
+        """How long a window is."""
+        return self._window_seconds
+
+    def resets_in(self, now: float) -> float:
+        """Seconds until the window ends; a whole window's where none has begun."""
+        return self._reset_at - now if now < self._reset_at else self._window_seconds
+
     def set_share(self, share: float, replicas: int) -> None:
         """From the next division on this replica may spend *share* of what remains; about *replicas* divide it."""
         self._share = share

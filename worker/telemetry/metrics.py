@@ -44,9 +44,7 @@ class Metrics:
         self.rebalances = self._counter("rebalances_total", "Assignments of partitions to this worker.")
         self.loop_delay = self._gauge("loop_delay_seconds", "How late the event loop last ran a timer.")
         self.waiting = self._gauge("commands_waiting", "Commands in memory that are not settled.", "partition")
-        self.lag = self._gauge(
-            "lag_commands", "Records between the committed offset and the end of the log.", "partition"
-        )
+        self.lag = self._gauge("lag_commands", "Commands that are not settled, read or still in the log.", "partition")
         self.retrying = self._gauge("lanes_retrying", "Customers whose retry waits.", "partition")
         self.in_flight = self._gauge("turns_in_flight", "Customers whose requests are under way.")
         self.held_bytes = self._gauge("held_bytes", "Memory counted for waiting commands.")
@@ -65,6 +63,10 @@ class Metrics:
         for sample in self._samples(self.outcomes):
             totals.setdefault(sample.labels["outcome"], {})[sample.labels["reason"]] = int(sample.value)
         return totals
+
+    def settled(self) -> int:
+        """Commands settled so far, copies included."""
+        return int(sum(sample.value for counter in (self.outcomes, self.repeated) for sample in self._samples(counter)))
 
     def requests_sent(self) -> int:
         """Requests sent upstream so far."""

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from worker.operations.http import routes
 from worker.operations.status import PartitionStatus, Status
+from worker.pacing.forecast import Forecast
 from worker.partition import PartitionStatistics
 
 STATISTICS = PartitionStatistics(
@@ -37,6 +38,7 @@ STATUS = Status(
     partitions=(PartitionStatus(STATISTICS, lag=25), PartitionStatus(replace(STATISTICS, partition=4), lag=None)),
     circuits={"get": "closed", "patch": "open"},
     held_for="",
+    forecast=Forecast(requests=50.0, seconds=90.25),
     budget_remaining=321.0,
     outcomes={"event": {"": 11}, "dead_letter": {"invalid": 2}},
     requests=30,
@@ -144,6 +146,8 @@ def test_status_is_a_document_for_machines() -> None:
         "in_flight": 6,
         "retrying": 2,
         "waiting": 14,
+        "lag_requests": 50,
+        "drained_in_seconds": 90.2,
         "circuits": {"get": "closed", "patch": "open"},
         "hold": None,
         "budget_remaining": 321.0,

@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 from harness.builders import TOPIC, a_customer, a_record, customer_id
 from harness.engine import make_partition
 from harness.memory_ledger import MemoryLedger
+from worker.operations.outlook import Outlook
 from worker.operations.overview import LONGEST_POLL_PAUSE_SECONDS, Overview
 from worker.pacing.gate import Gate
 from worker.pacing.rate_budget import RateBudget
@@ -39,9 +40,11 @@ class Consumer:
         """The partitions that the group gave."""
         return set(self.ends)
 
-    def highwater(self, partition: TopicPartition) -> int | None:
+    def last_stable_offset(self, partition: TopicPartition) -> int | None:
         """The end of the log as the last fetch saw it."""
         return self.ends[partition]
+
+    highwater = last_stable_offset
 
 
 @dataclass
@@ -70,6 +73,9 @@ def a_scene(*, limit: int = 0, is_member: bool = True, numbers: tuple[int, ...] 
         partition.receive([a_record(0, {"note": "x"}, partition=number)])
         partitions[TopicPartition(TOPIC, number)] = partition
     consumer = Consumer(dict.fromkeys(partitions, 10))
+    outlook = Outlook(
+        gate=gate, metrics=metrics, consumer=lambda: consumer, partitions=lambda: partitions, now=lambda: 0.0
+    )
     overview = Overview(
         worker="worker-1",
         delivery="exactly_once",
@@ -77,6 +83,7 @@ def a_scene(*, limit: int = 0, is_member: bool = True, numbers: tuple[int, ...] 
         metrics=metrics,
         consumer=lambda: consumer,
         partitions=lambda: partitions,
+        outlook=outlook,
         is_member=lambda: is_member,
     )
     overview.state = "running" if running else "starting"
@@ -113,7 +120,7 @@ def test_worker_is_not_ready_before_it_runs() -> None:
 def test_worker_without_a_consumer_yet_has_a_status() -> None:
     """The probes come before Kafka has answered."""
     scene = a_scene()
-    scene.overview._consumer = lambda: None
+    scene.overview._consumer = scene.overview._outlook._consumer = lambda: None
     status = scene.overview.status()
 
     assert status.alive
@@ -174,8 +181,8 @@ def test_long_but_usual_pause_between_polls_is_no_fault() -> None:
     assert scene.overview.status().alive
 
 
-def test_lag_counts_from_the_committed_offset_to_the_end_of_the_log() -> None:
-    """Unknown where nothing was fetched yet, never negative, and none for what is not assigned."""
+def test_lag_counts_the_commands_that_are_not_settled() -> None:
+    """Those in memory and those still to be read; unknown where nothing was fetched yet or nothing is assigned."""
     scene = a_scene(numbers=(3, 0, 1, 2))
     zero, one, two, _ = sorted(scene.partitions)
     scene.consumer.ends = {zero: 10, one: None, two: -1}
@@ -184,9 +191,20 @@ def test_lag_counts_from_the_committed_offset_to_the_end_of_the_log() -> None:
     assert [(each.statistics.partition, each.lag) for each in status.partitions] == [
         (0, 10),
         (1, None),
-        (2, 0),
+        (2, 1),
         (3, None),
     ]
+
+
+def test_lag_is_also_told_in_requests_and_in_time() -> None:
+    """Twenty commands, of which nobody knows better than that each takes a GET and a PATCH."""
+    scene = a_scene(limit=1_000, numbers=(0, 5))
+    status = scene.overview.status().as_json()
+    assert (status["lag_requests"], status["drained_in_seconds"]) == (40, 0)
+
+    learn(scene.gate, Request.GET, Unavailable(503, "status"), customers=3)
+    status = scene.overview.status().as_json()
+    assert (status["lag_requests"], status["drained_in_seconds"]) == (40, None)
 
 
 @pytest.mark.parametrize(("limit", "remaining"), [(0, None), (1_000, 1_000)])
