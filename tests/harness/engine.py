@@ -217,7 +217,13 @@ async def running_engine(
 
 
 def make_partition(
-    number: int, ledger: MemoryLedger, metrics: Metrics, on_commit: Callable[[], None], *, coalesce: bool = True
+    number: int,
+    ledger: MemoryLedger,
+    metrics: Metrics,
+    on_commit: Callable[[], None],
+    *,
+    coalesce: bool = True,
+    clock: Callable[[], float] = now,
 ) -> tuple[Partition, Committer]:
     """A partition of a fresh topic, opened, and its committer, which has yet to run."""
     watermark = Watermark(0)
@@ -228,7 +234,7 @@ def make_partition(
         window=DeduplicationWindow(window=10_000),
         outlets=Outlets("events", "dead letters", EventFormat(), "worker-1"),
         metrics=metrics,
-        reports=Reports(now=now, tells_events=True),
+        reports=Reports(now=clock, tells_events=True),
         is_misplaced=lambda _record: False,
     )
     committer = Committer(

@@ -69,7 +69,7 @@ def a_scene(*, limit: int = 0, is_member: bool = True, numbers: tuple[int, ...] 
     metrics = Metrics()
     partitions = {}
     for number in numbers:
-        partition, _ = make_partition(number, MemoryLedger(), metrics, lambda: None)
+        partition, _ = make_partition(number, MemoryLedger(), metrics, lambda: None, clock=lambda: 0.0)
         partition.receive([a_record(0, {"note": "x"}, partition=number)])
         partitions[TopicPartition(TOPIC, number)] = partition
     consumer = Consumer(dict.fromkeys(partitions, 10))
