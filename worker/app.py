@@ -21,12 +21,13 @@ from handlers.event import EventFormat
 from handlers.record import CommandRecord
 from worker.assignment import Assignment
 from worker.back_pressure import BackPressure
+from worker.budget_sharing import share_budget
 from worker.deduplication import DeduplicationWindow
 from worker.delivery import Delivery
 from worker.intake import Intake
 from worker.kafka.cluster import Cluster
-from worker.kafka.consumer import group_lags, leave_on_stop
-from worker.kafka.errors import CommitFailed, KafkaFault, KafkaUnreachable
+from worker.kafka.consumer import leave_on_stop
+from worker.kafka.errors import KafkaFault, KafkaUnreachable
 from worker.kafka.ledger import CLOSE_SECONDS
 from worker.kafka.partitioner import partition_of
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
@@ -42,7 +43,6 @@ from worker.pacing.backoff import RetryPolicy
 from worker.pacing.circuit_breaker import CircuitState
 from worker.pacing.gate import Gate
 from worker.pacing.rate_budget import RateBudget
-from worker.pacing.shares import replicas, share_of_budget
 from worker.partition import Outlets, Partition
 from worker.settings import Settings
 from worker.telemetry.logging import configure_logging
@@ -60,9 +60,6 @@ LEAVING_SECONDS = 3.0
 HOUSEKEEPING_SECONDS = 0.5
 # Longer than any one request or commit takes.
 STALLED_SECONDS = 120.0
-# How often to look which partitions are held, and what waits in all of them.
-MEMBERSHIP_SECONDS = 0.1
-SHARING_SECONDS = 1.0
 # So many new objects (default: 700) before the collector looks for cycles among the youngest.
 COLLECT_AFTER = 20_000
 
@@ -203,7 +200,16 @@ class Worker:
             background = [
                 tasks.create_task(self._delivery.run()),
                 tasks.create_task(self._keep_house()),
-                tasks.create_task(self._share_budget()),
+                tasks.create_task(
+                    share_budget(
+                        self._gate.budget,
+                        topic=self._settings.commands_topic,
+                        consumer=self._consumer,
+                        is_member=lambda: self._assignment.is_member,
+                        offsets=self._cluster.offsets,
+                        now=time.monotonic,
+                    )
+                ),
                 tasks.create_task(self._outlook.run()),
             ]
             try:
@@ -285,27 +291,6 @@ class Worker:
         if stalled and not self._overview.is_stalled:
             log.error("progress_stalled", patience_seconds=STALLED_SECONDS, tasks=task_stacks())
         self._overview.is_stalled = stalled
-
-    async def _share_budget(self) -> None:
-        """Follows what waits in the whole group, and takes this replica's share of the upstream's budget."""
-        held: frozenset[int] = frozenset()
-        lags_due = 0.0
-        while True:
-            await asyncio.sleep(MEMBERSHIP_SECONDS)
-            consumer = self._consumer()
-            if consumer is None or not self._assignment.is_member or self._gate.budget.limit == float("inf"):
-                continue
-            now_held = frozenset(partition.partition for partition in consumer.assignment())
-            total = len(consumer.partitions_for_topic(self._settings.commands_topic) or ())
-            if now_held != held:
-                held = now_held
-                self._gate.budget.set_share(len(held) / max(total, 1), replicas(held, total))
-                self._gate.budget.divide_again()
-            if 0 < len(held) < total and time.monotonic() >= lags_due:
-                lags_due = time.monotonic() + SHARING_SECONDS
-                with suppress(CommitFailed):
-                    lags = await group_lags(consumer, self._cluster.offsets(), self._settings.commands_topic)
-                    self._gate.budget.set_share(share_of_budget(held, lags), replicas(held, total))
 
     def _on_signal(self, number: int) -> None:
         if self._stopping.is_set():

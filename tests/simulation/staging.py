@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import worker.app
+import worker.budget_sharing
 import worker.commit
 import worker.kafka.cluster
 import worker.lanes
@@ -88,7 +89,7 @@ def staged(world: World, bounds: Bounds) -> Iterator[None]:
         (worker.partition, "HORIZON_AHEAD", bounds.horizon_ahead),
         (worker.lanes, "LARGEST_FOLD", bounds.largest_fold),
         (worker.commit, "LARGEST_COMMIT", bounds.largest_commit),
-        (worker.app, "MEMBERSHIP_SECONDS", bounds.membership_seconds),
+        (worker.budget_sharing, "MEMBERSHIP_SECONDS", bounds.membership_seconds),
         (worker.progress, "METADATA_LIMIT", bounds.metadata_limit),
     ]
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
