@@ -29,6 +29,7 @@ from worker.kafka.cluster import Cluster
 from worker.kafka.consumer import leave_on_stop
 from worker.kafka.errors import KafkaFault, KafkaUnreachable
 from worker.kafka.ledger import CLOSE_SECONDS
+from worker.kafka.members import own_address
 from worker.kafka.partitioner import partition_of
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
 from worker.lanes import Lanes, LaneState
@@ -166,6 +167,7 @@ class Worker:
             group_instance_id=settings.kafka_group_instance_id,
             listener=self._assignment,
             receive=self._intake.receive,
+            address=lambda: self._address,
         )
         self._outlook = Outlook(
             gate=self._gate,
@@ -185,6 +187,7 @@ class Worker:
             is_member=lambda: self._assignment.is_member and self._lease.is_valid(time.monotonic()),
         )
         self._watchdog = ProgressWatchdog(patience_seconds=STALLED_SECONDS)
+        self._address: str | None = None
         self._stopping = asyncio.Event()
         self._cut_short = asyncio.Event()
 
@@ -213,7 +216,7 @@ class Worker:
                 tasks.create_task(self._outlook.run()),
             ]
             try:
-                await self._work(tasks)
+                await self._work(tasks, listener)
             finally:
                 for task in background:
                     task.cancel()
@@ -222,9 +225,9 @@ class Worker:
             await serving
         log.info("stopped", worker=self._name)
 
-    async def _work(self, tasks: asyncio.TaskGroup) -> None:
+    async def _work(self, tasks: asyncio.TaskGroup, listener: socket.socket) -> None:
         """From the first connection to the last commit."""
-        connecting = tasks.create_task(self._connect(tasks))
+        connecting = tasks.create_task(self._connect(tasks, listener))
         stopping = tasks.create_task(self._stopping.wait())
         await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if connecting.done():
@@ -235,9 +238,10 @@ class Worker:
         self._overview.state = "stopping"
         await self._drain(tasks)
 
-    async def _connect(self, tasks: asyncio.TaskGroup) -> None:
+    async def _connect(self, tasks: asyncio.TaskGroup, listener: socket.socket) -> None:
         settings = self._settings
         await self._cluster.connect([settings.commands_topic, settings.events_topic, settings.dead_letter_topic])
+        self._address = await own_address(listener, settings.kafka_bootstrap_servers)
         self._assignment.begin(tasks)
         await self._cluster.reach(self._broker.start)
 

@@ -373,8 +373,9 @@ def subscribe(
     group_instance_id: str | None,
     listener: Listener,
     receive: Callable[[Any], Awaitable[None]],
+    address: Callable[[], str | None],
 ) -> tuple[ModelBroker, ModelSubscriber]:
     """As `worker.kafka.subscription.subscribe`."""
-    assert (topic, group_id) == (TOPIC, "customer-sync")
+    assert (topic, group_id, address()) == (TOPIC, "customer-sync", None)
     subscriber = ModelSubscriber()
     return ModelBroker(subscriber, group_instance_id, listener, receive), subscriber

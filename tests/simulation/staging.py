@@ -56,6 +56,10 @@ class ModelServer:
         await self._exit.wait()
 
 
+async def nowhere(*_: object) -> None:
+    """As the address of a worker that serves no HTTP."""
+
+
 async def run_worker(settings: Settings) -> None:
     """The whole life of one worker, as `worker.app.run` leads it."""
     worker_process = worker.app.Worker(settings)
@@ -80,6 +84,7 @@ def staged(world: World, bounds: Bounds) -> Iterator[None]:
         (worker.app, "UpstreamClient", ModelClient),
         (worker.app, "subscribe", consumer.subscribe),
         (worker.app, "listen", lambda *_: None),
+        (worker.app, "own_address", nowhere),
         (worker.app, "make_server", lambda *_: ModelServer()),
         (worker.app.Worker, "_asgi", lambda _: None),
         (worker.operations.overview, "time", clock),

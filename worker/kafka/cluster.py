@@ -13,6 +13,7 @@ from worker.kafka.consumer import OffsetReader
 from worker.kafka.errors import KafkaRefused, KafkaUnreachable
 from worker.kafka.ledger import AtLeastOnceLedger, ExactlyOnceLedger, Ledger
 from worker.kafka.log import read_back
+from worker.kafka.members import GroupReader
 
 START_SECONDS = 60.0
 # The broker decides what is too large; this only keeps the client from deciding first.
@@ -84,6 +85,13 @@ class Cluster:
             msg = "offsets() before connect()"
             raise RuntimeError(msg)
         return OffsetReader(self._admin, self._group_id)
+
+    def group_reader(self, topic: str) -> GroupReader:
+        """Asks who the members of the group are, and which partitions of *topic* each has; after `connect`."""
+        if self._admin is None:
+            msg = "group_reader() before connect()"
+            raise RuntimeError(msg)
+        return GroupReader(self._admin, self._group_id, topic)
 
     def ledger(self, partition: TopicPartition) -> Ledger:
         """The ledger of one input partition; after `connect`."""

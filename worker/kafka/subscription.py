@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from worker.kafka.header_names import read_any_header_name
+from worker.kafka.members import announcing
 
 # What peers notice (a rebalance, a member that left), they notice at a heartbeat.
 HEARTBEAT_INTERVAL_MS = 500
@@ -35,11 +35,13 @@ def subscribe(
     group_instance_id: str | None,
     listener: ConsumerRebalanceListener,
     receive: Callable[[Records], Awaitable[None]],
+    address: Callable[[], str | None],
 ) -> tuple[KafkaBroker, BatchSubscriber]:
     """A broker with one batch subscriber that hands every batch to *receive*, which must return at once.
 
-    *options* are those of every aiokafka client (`Settings.kafka_client_options`). The records are not decoded here:
-    FastStream would fail a whole batch for one bad header or body.
+    *options* are those of every aiokafka client (`Settings.kafka_client_options`); *address* is where this member
+    answers HTTP, told to the group at each join. The records are not decoded here: FastStream would fail a whole
+    batch for one bad header or body.
     """
     read_any_header_name()
     broker = KafkaBroker(
@@ -60,7 +62,7 @@ def subscribe(
         ack_policy=AckPolicy.MANUAL,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        partition_assignment_strategy=[StickyPartitionAssignor],
+        partition_assignment_strategy=[announcing(address)],
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
         rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
