@@ -160,6 +160,7 @@ class Worker:
             drain_seconds=min(settings.upstream_timeout_seconds + 1, REBALANCE_TIMEOUT_MS / 2000),
             now=time.monotonic,
         )
+        self._address: str | None = None
         self._broker, self._subscriber = subscribe(
             options,
             topic=settings.commands_topic,
@@ -187,7 +188,6 @@ class Worker:
             is_member=lambda: self._assignment.is_member and self._lease.is_valid(time.monotonic()),
         )
         self._watchdog = ProgressWatchdog(patience_seconds=STALLED_SECONDS)
-        self._address: str | None = None
         self._stopping = asyncio.Event()
         self._cut_short = asyncio.Event()
 
