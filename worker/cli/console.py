@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,24 +69,31 @@ def usable_settings(*, token_required: bool = False) -> Settings:
     return settings
 
 
-@asynccontextmanager
-async def kafka(settings: Settings) -> AsyncIterator[Admin]:
-    """A connection to the brokers, with aiokafka's own log silenced. Raises `Failure` where there is none."""
+@contextmanager
+def kafka_failures() -> Iterator[None]:
+    """Raises `Failure` for every fault that Kafka has inside."""
     from aiokafka.errors import KafkaError
 
-    from worker.kafka.admin import connect, murmurs
     from worker.kafka.errors import KafkaRefused, KafkaUnreachable
 
     try:
-        with murmurs() as heard:
-            async with connect(settings.kafka_client_options(), heard, within_seconds=KAFKA_SECONDS) as admin:
-                yield admin
+        yield
     except KafkaUnreachable as unreachable:
         raise Failure(str(unreachable), exit_code=ExitCode.NO_KAFKA) from unreachable
     except KafkaRefused as refused:
         raise Failure(str(refused), fix="`customer-sync check` shows what this user may do") from refused
     except KafkaError as error:
         raise Failure(f"Kafka: {plain(str(error)) or type(error).__name__}") from error
+
+
+@asynccontextmanager
+async def kafka(settings: Settings) -> AsyncIterator[Admin]:
+    """A connection to the brokers, with aiokafka's own log silenced. Raises `Failure` where there is none."""
+    from worker.kafka.admin import connect, murmurs
+
+    with kafka_failures(), murmurs() as heard:
+        async with connect(settings.kafka_client_options(), heard, within_seconds=KAFKA_SECONDS) as admin:
+            yield admin
 
 
 def options_for_clients(settings: Settings) -> dict[str, Any]:
