@@ -33,12 +33,13 @@ picture: install ## Renew docs/demo.svg from a run of the demo
 	$(BIN)/customer-sync demo --picture docs/demo.svg
 
 .PHONY: check
-check: install ## Format, lint, types, import contracts, size of modules, lock: in seconds
+check: install ## Format, lint, types, import contracts, size of modules, manifests, lock: in seconds
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@scripts/check-module-sizes
+	@PYTHONPATH=tests $(BIN)/python -m manifests
 	@$$(cat .venv/uv) lock --check --quiet
 
 .PHONY: format
@@ -105,6 +106,18 @@ docs: install ## Renew the tables and lists that are made from the code
 	$(BIN)/customer-sync config --reference > docs/settings.new
 	mv docs/settings.new docs/settings.md
 	@$(BIN)/python scripts/renew-lists
+
+.PHONY: manifests
+manifests: install ## Render deploy/kubernetes anew, by kustomize, kubectl or Go
+	PYTHONPATH=tests $(BIN)/python -m manifests render
+
+.PHONY: policy
+policy: ## Ask kube-score about the manifests (needs it, or Go)
+	@scripts/check-policy
+
+.PHONY: rollout
+rollout: install ## Roll the built image on Docker with the manifests' own settings, under 300 commands a second
+	PYTHONPATH=tests $(BIN)/python -m rollout $(ARGS)
 
 .PHONY: image
 image: ## Build the container image

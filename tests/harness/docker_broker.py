@@ -15,10 +15,13 @@ from harness.broker import KAFKA_VERSION, BrokerMissingError, await_answer, free
 from harness.reaper import Reaper
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
+# The host's name inside of Docker, and where containers reach it.
+NAME = "kafka"
+INSIDE = f"{NAME}:9094"
 
 
 class DockerBroker:
-    """The official image of Apache Kafka, with one listener for the host and one for itself."""
+    """The official image of Apache Kafka, with one listener for the host, and one for itself and other containers."""
 
     kind = "docker"
     real = True
@@ -31,12 +34,12 @@ class DockerBroker:
         testcontainers_config.ryuk_disabled = True
         self._reaper = reaper
         port = free_port()
-        self._container = DockerContainer(IMAGE).with_bind_ports(9092, port)
+        self._container = DockerContainer(IMAGE).with_bind_ports(9092, port).with_kwargs(hostname=NAME)
         host = self._container.get_docker_client().host()
         self.bootstrap_servers = f"{host}:{port}"
         for name, value in node_settings(
-            listeners="CLIENTS://:9092,BROKER://localhost:9094,CONTROLLER://localhost:9093",
-            advertised=f"CLIENTS://{self.bootstrap_servers},BROKER://localhost:9094",
+            listeners="CLIENTS://:9092,BROKER://:9094,CONTROLLER://localhost:9093",
+            advertised=f"CLIENTS://{self.bootstrap_servers},BROKER://{INSIDE}",
             controller="localhost:9093",
         ).items():
             self._container.with_env("KAFKA_" + name.upper().replace(".", "_"), value)
@@ -47,8 +50,8 @@ class DockerBroker:
         except (RuntimeError, TimeoutError) as error:  # it removes the container itself
             message = f"a container of {IMAGE} does not start"
             raise BrokerMissingError(message) from error
-        self._id = self._container.get_container_id()
-        reaper.watch("container", self._id)
+        self.container_id = self._container.get_container_id()
+        reaper.watch("container", self.container_id)
         await_answer(self.bootstrap_servers, within_seconds=30)
 
     def describe(self) -> str:
@@ -78,7 +81,7 @@ class DockerBroker:
     def close(self) -> None:
         """Ends it for good and removes its data."""
         self._container.__exit__(None, None, None)
-        self._reaper.forget("container", self._id)
+        self._reaper.forget("container", self.container_id)
 
 
 def _ensure_image() -> None:

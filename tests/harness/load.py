@@ -32,12 +32,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A command that Kafka has taken; *number* counts those of its customer and is its new phone."""
+    """A command that Kafka has taken; *number* counts those of its customer and is its new phone.
+
+    *sent_at* is in monotonic seconds, before it was handed to Kafka's client.
+    """
 
     command_id: str
     customer_id: str
     number: int
     kind: Kind
+    sent_at: float
 
     @property
     def position(self) -> tuple[int, int]:
@@ -83,23 +87,19 @@ def _publish(
     producer = make_producer(topics.bootstrap_servers)
     numbers: dict[str, int] = {}
     begun = time.monotonic()
-    sent = 0
+    count = 0
     while not done.is_set():
-        while sent < (time.monotonic() - begun) * per_second:
-            sent += 1
+        while count < (time.monotonic() - begun) * per_second:
+            count += 1
             customer_id, kind = _choose(chance, customers)
             number = numbers[customer_id] = numbers.get(customer_id, 0) + 1
 
-            def delivered(
-                error: KafkaError | None,
-                record: Record,
-                customer_id: str = customer_id,
-                number: int = number,
-                kind: Kind = kind,
-            ) -> None:
+            sent = (customer_id, number, kind, time.monotonic())
+
+            def delivered(error: KafkaError | None, record: Record, sent: tuple[str, int, Kind, float] = sent) -> None:
                 if error is None:
                     command_id = f"{record.topic()}:{record.partition()}:{record.offset()}"
-                    result.published.append(Published(command_id, customer_id, number, kind))
+                    result.published.append(Published(command_id, *sent))
 
             value = json.dumps({"customer_id": customer_id, "changes": {"phone": str(number)}}).encode()
             if kind is Kind.UNDECODABLE:

@@ -15,59 +15,11 @@ from harness.reaper import Reaper
 from worker.demo.upstream import RW_TOKEN
 
 
-class UpstreamProcess:
-    """`python -m worker.demo.upstream` on a port that it keeps through kill() and start()."""
+class UpstreamControl:
+    """The control endpoint of a simulated upstream at *url*."""
 
-    token = RW_TOKEN
-
-    def __init__(self, *, log: Path, reaper: Reaper) -> None:
-        self._log_file = log
-        self._reaper = reaper
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def environment(self) -> dict[str, str]:
-        """What points a worker at it, with retries that suit a test."""
-        return {
-            "UPSTREAM_BASE_URL": self.url,
-            "UPSTREAM_TOKEN": self.token,
-            "UPSTREAM_RATE_LIMIT": "0",
-            "RETRY_INITIAL_SECONDS": "0.05",
-            "RETRY_MAX_SECONDS": "0.5",
-        }
-
-    def start(self) -> None:
-        """Starts it (anew: without customers, without limit); returns when it answers."""
-        options = ["--host", "127.0.0.1", "--port", str(self.port), "--rate-limit", "none"]
-        self._process = ManagedProcess(
-            [sys.executable, "-m", "worker.demo.upstream", *options], log=self._log_file, reaper=self._reaper
-        )
-
-        def answers() -> bool:
-            if self._process.returncode is not None:
-                message = f"the simulated upstream ended with {self._process.returncode}"
-                raise AssertionError(message)
-            try:
-                _call(f"{self.url}/healthz")
-            except OSError:
-                return False
-            return True
-
-        with self._process.starting():
-            wait_until(answers, within_seconds=20, what="the simulated upstream answers")
-
-    def log(self) -> str:
-        """What it has written so far."""
-        return self._process.output()
-
-    def kill(self) -> None:
-        """Kills it: connections are refused until start()."""
-        self._process.kill()
-
-    def end(self) -> None:
-        """Ends it for good."""
-        self._process.end()
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     async def control(self, **state: Any) -> None:  # noqa: ANN401 -- JSON of any shape
         """POST /control: replaces the parts of its state that are named."""
@@ -91,6 +43,65 @@ class UpstreamProcess:
         """The requests it has received, after number *since*."""
         journal: list[dict[str, Any]] = (await self.state(since=since, customers=0))["journal"]
         return journal
+
+    def answers(self) -> bool:
+        """Whether it can be asked."""
+        try:
+            _call(f"{self.url}/healthz")
+        except OSError:
+            return False
+        return True
+
+
+class UpstreamProcess(UpstreamControl):
+    """`python -m worker.demo.upstream` on a port that it keeps through kill() and start()."""
+
+    token = RW_TOKEN
+
+    def __init__(self, *, log: Path, reaper: Reaper) -> None:
+        self._log_file = log
+        self._reaper = reaper
+        self.port = free_port()
+        super().__init__(f"http://127.0.0.1:{self.port}")
+        self.start()
+
+    def environment(self) -> dict[str, str]:
+        """What points a worker at it, with retries that suit a test."""
+        return {
+            "UPSTREAM_BASE_URL": self.url,
+            "UPSTREAM_TOKEN": self.token,
+            "UPSTREAM_RATE_LIMIT": "0",
+            "RETRY_INITIAL_SECONDS": "0.05",
+            "RETRY_MAX_SECONDS": "0.5",
+        }
+
+    def start(self) -> None:
+        """Starts it (anew: without customers, without limit); returns when it answers."""
+        options = ["--host", "127.0.0.1", "--port", str(self.port), "--rate-limit", "none"]
+        self._process = ManagedProcess(
+            [sys.executable, "-m", "worker.demo.upstream", *options], log=self._log_file, reaper=self._reaper
+        )
+
+        def answers() -> bool:
+            if self._process.returncode is not None:
+                message = f"the simulated upstream ended with {self._process.returncode}"
+                raise AssertionError(message)
+            return self.answers()
+
+        with self._process.starting():
+            wait_until(answers, within_seconds=20, what="the simulated upstream answers")
+
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._process.output()
+
+    def kill(self) -> None:
+        """Kills it: connections are refused until start()."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Ends it for good."""
+        self._process.end()
 
 
 def _call(url: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 -- JSON of any shape
