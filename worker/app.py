@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -45,6 +46,7 @@ from worker.pacing.circuit_breaker import CircuitState
 from worker.pacing.gate import Gate
 from worker.pacing.rate_budget import RateBudget
 from worker.partition import Outlets, Partition
+from worker.progress import Tried
 from worker.settings import Settings
 from worker.telemetry.logging import configure_logging
 from worker.telemetry.metrics import Metrics
@@ -335,17 +337,23 @@ class Worker:
         )
 
     def _make_partition(
-        self, topic_partition: TopicPartition, watermark: Watermark, window: DeduplicationWindow, fold_below: int
+        self,
+        topic_partition: TopicPartition,
+        watermark: Watermark,
+        window: DeduplicationWindow,
+        fold_below: int,
+        tried: Mapping[int, Tried],
     ) -> Partition:
         return Partition(
             topic_partition,
             watermark=watermark,
-            lanes=Lanes(coalesce=self._settings.coalesce, fold_below=fold_below),
+            lanes=Lanes(coalesce=self._settings.coalesce, fold_below=fold_below, tried=tried),
             window=window,
             outlets=self._outlets,
             metrics=self._metrics,
             reports=Reports(now=time.monotonic, tells_events=self._settings.log_level in ("DEBUG", "INFO")),
             is_misplaced=self._is_misplaced,
+            is_probing=lambda: not self._gate.is_open,
         )
 
     def _is_misplaced(self, record: CommandRecord) -> bool:

@@ -10,7 +10,7 @@ in those ends the process.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -28,7 +28,7 @@ from worker.kafka.errors import CommitFailed, CommitUncertain, KafkaRefused, Par
 from worker.kafka.ledger import Ledger
 from worker.lease import Lease
 from worker.partition import Partition
-from worker.progress import Progress, ProgressUnreadable
+from worker.progress import Progress, ProgressUnreadable, Tried
 from worker.telemetry.metrics import Metrics
 from worker.watermark import Watermark
 
@@ -50,7 +50,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         consumer: Callable[[], AIOKafkaConsumer | None],
         instance_id: str | None,
         make_ledger: Callable[[TopicPartition], Ledger],
-        make_partition: Callable[[TopicPartition, Watermark, DeduplicationWindow, int], Partition],
+        make_partition: Callable[[TopicPartition, Watermark, DeduplicationWindow, int, Mapping[int, Tried]], Partition],
         read_back: Callable[[TopicPartition, int, int], AsyncIterator[CommandRecord]],
         offsets: Callable[[], OffsetReader],
         intake: Intake,
@@ -62,7 +62,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         drain_seconds: float,
         now: Callable[[], float],
     ) -> None:
-        """*make_partition* takes the offset below which a predecessor may have acted as its last argument.
+        """*make_partition* takes, last, the offset below which a predecessor may have acted, and what it tried in vain.
 
         *deduplication_window* in offsets; *drain_seconds*: how long a revocation waits for what is under way, in all.
         """
@@ -210,7 +210,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             async for record in self._read_back(topic_partition, first, committable):
                 window.judge(identity_in(record), record)
         consumer.seek(topic_partition, committable)
-        partition = self._make_partition(topic_partition, watermark, window, committable + found.horizon)
+        tried = {committable + place: fold for place, fold in found.tried}
+        partition = self._make_partition(topic_partition, watermark, window, committable + found.horizon, tried)
         partition.attach(
             Committer(
                 ledger,
@@ -222,6 +223,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 wanted_horizon=partition.wanted_horizon,
                 read_progress=lambda: offsets.committed(topic_partition),
                 on_commit=self._noticed,
+                tried=partition.lanes.tried,
                 committed=(committed, metadata),
             )
         )
@@ -309,8 +311,9 @@ def _starting_point(
             advice="the topic's retention overtook the worker: commands in this gap were deleted unread",
         )
         behind_the_gap = Watermark(start, found.completed_beyond >> (start - committed))
-        horizon = max(committed + found.horizon - behind_the_gap.committable, 0)
-        return behind_the_gap.committable, Progress(behind_the_gap.completed_beyond, horizon)
+        committable, moved = behind_the_gap.committable, behind_the_gap.committable - committed
+        tried = tuple((place - moved, fold) for place, fold in found.tried if place >= moved)
+        return committable, Progress(behind_the_gap.completed_beyond, max(found.horizon - moved, 0), tried)
     return committed, found
 
 

@@ -2,15 +2,17 @@
 
 A partition stops above its bound and goes on below half of it, so that it does not flicker. When the process as a
 whole is above its bound, the partitions that hold more than an even share stop; one with nothing waiting always
-reads. While the upstream as a whole is not asked (an open circuit, a hold), hardly more is read than the commands that
-find out when it is back: hardly, because those in sight may all be poison, and then only somebody else's command can
-show that the upstream is well. Pure.
+reads.
+
+While the upstream as a whole is not asked (an open circuit, a hold), reading ends once enough customers wait to find
+out with when it is back. Until then it goes on, also beyond a partition's bound: the commands in sight may all be
+poison, and then only somebody else's can show that the upstream is well. Pure.
 """
 
 from collections.abc import Mapping
 
-# While the upstream as a whole is not asked, so much is read all the same: a few dozen commands.
-PROBING_BYTES = 64 * 1024
+# The commands of one or two customers may themselves be what fails.
+CUSTOMERS_TO_PROBE_WITH = 20
 
 
 class BackPressure:
@@ -20,16 +22,17 @@ class BackPressure:
         self._partition_bytes = partition_bytes
         self._process_bytes = process_bytes
 
-    def paused(self, held: Mapping[int, int], paused_now: frozenset[int], *, upstream_is_asked: bool) -> frozenset[int]:
-        """The partitions that should be paused: *held* maps each assigned one to its bytes."""
+    def paused(
+        self, held: Mapping[int, int], paused_now: frozenset[int], *, upstream_is_asked: bool, customers: int
+    ) -> frozenset[int]:
+        """Those that should be paused: *held* maps each assigned partition to its bytes; so many *customers* wait."""
+        if not upstream_is_asked and customers >= CUSTOMERS_TO_PROBE_WITH:
+            return frozenset(partition for partition, size in held.items() if size)
         even_share = self._process_bytes / max(len(held), 1)
-        bound = self._partition_bytes
+        bound: float = self._partition_bytes if upstream_is_asked else self._process_bytes
         if sum(held.values()) >= self._process_bytes:
-            bound = int(min(bound, even_share))
-        if not upstream_is_asked:
-            bound = min(bound, PROBING_BYTES)
+            bound = min(bound, even_share)
+        low = min(bound, even_share) / 2 if upstream_is_asked else bound
         return frozenset(
-            partition
-            for partition, size in held.items()
-            if size >= bound or (partition in paused_now and size > min(bound, even_share) / 2)
+            partition for partition, size in held.items() if size >= bound or (partition in paused_now and size > low)
         )

@@ -8,8 +8,11 @@ A commit also says how far the worker may act before its next one, the *horizon*
 sent upstream. A successor reads up to there before it sends anything, so that what it sends contains at least what
 was sent before, and no customer moves back in time.
 
-Kafka bounds the text of a commit. Settlements whose place would not fit into it wait until those before them are
-settled; they are done, and only not public yet.
+Kafka bounds the text of a commit. What is begun is chosen so that it has room (`worker.headroom`); what was settled
+without asking may still find none. It waits until what is before it is settled: it is done, and only not public yet.
+
+A commit also tells what has been tried in vain, so that a command that cannot be applied does not begin anew with each
+new owner of its partition. That goes with the commits that take place anyway; where there is none, with one of its own.
 """
 
 import asyncio
@@ -23,13 +26,15 @@ from handlers.errors import FAULTS
 from worker import progress
 from worker.kafka.errors import CommitFailed, CommitUncertain, OutcomeTooLarge, PartitionLost
 from worker.kafka.ledger import Ledger, Publication
-from worker.progress import Progress
+from worker.progress import Progress, Tried
 from worker.watermark import Watermark
 
 log = structlog.get_logger(__name__)
 
 # Bounds one transaction: what is beyond it goes with the next.
 LARGEST_COMMIT = 2000
+# An attempt that failed is told at most so much later.
+TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,15 @@ class Committer:
         wanted_horizon: Callable[[], int],
         read_progress: Callable[[], Awaitable[tuple[int, str]]],
         on_commit: Callable[[], None],
+        tried: Callable[[], list[tuple[int, Tried]]] = list,
         committed: tuple[int, str] = (-1, ""),
     ) -> None:
         """Waits at most *interval_seconds* for company, and only while *expects_company* says that some is near.
 
         *horizon* is the committed one, the predecessor's; *wanted_horizon* is the offset below which the partition
         would like to act; *read_progress* asks Kafka for the committed offset and its metadata, after a commit of
-        unknown fate; *on_commit* is called after each commit; *committed* is what it said when the partition was built.
+        unknown fate; *on_commit* is called after each commit; *tried* says what has been tried in vain, by offset;
+        *committed* is what Kafka said when the partition was built.
         """
         self._ledger = ledger
         self._watermark = watermark
@@ -90,10 +97,14 @@ class Committer:
         self._wanted_horizon = wanted_horizon
         self._read_progress = read_progress
         self._on_commit = on_commit
+        self._tried = tried
+        self._told: list[tuple[int, Tried]] = []
+        self._is_telling = False
         self._pending: list[Pending] = []
+        self._largest = LARGEST_COMMIT
         # Never smaller than the predecessor's: should this worker end before it has read so far, its successor must.
         self._horizon = horizon
-        self._horizon_is_due = False
+        self._is_due = False
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -121,12 +132,24 @@ class Committer:
 
     def move_horizon(self) -> None:
         """Commits the wanted horizon soon, also when there is nothing else to commit."""
-        self._horizon_is_due = True
+        self._is_due = True
         self._idle.clear()
         self._ready.set()
 
+    def tell_soon(self) -> None:
+        """An attempt has failed: the next commit says so, or one that takes place for this alone, a moment later."""
+        if not self._is_telling:
+            self._is_telling = True
+            asyncio.get_running_loop().call_later(TELL_SECONDS, self.tell)
+
+    def tell(self) -> None:
+        """Commits what has been tried in vain, if the last commit did not say it."""
+        self._is_telling = False
+        if self._tried() != self._told:
+            self.move_horizon()
+
     async def idle(self) -> None:
-        """Returns when everything submitted so far is committed."""
+        """Returns when everything submitted so far is committed, but for what has no room in a commit yet."""
         await self._idle.wait()
 
     async def run(self) -> None:
@@ -144,54 +167,46 @@ class Committer:
                 await asyncio.sleep(self._interval_seconds)
             self._ready.clear()
             pending = self._next_pending()
-            if pending or self._horizon_is_due:
-                self._horizon_is_due = False
-                await self._commit([settlement for settlement, _ in pending])
-                self._report(pending)
+            if pending or self._is_due:
+                self._is_due = False
+                await self._commit(pending)
                 self._on_commit()
-            if not self._pending and not self._ready.is_set():
+            if not self._ready.is_set():
                 self._idle.set()
 
     def _next_pending(self) -> list[Pending]:
         """What goes into the next commit: what came first, as much as the commit's text has room for."""
-        chosen = self._pending[:LARGEST_COMMIT]
-        if not self._fits(chosen):
+        chosen = self._pending[: self._largest]
+        if not self._has_room(chosen):
             self._pending.sort(key=_offset)
-            chosen = self._pending[:LARGEST_COMMIT]
-            while chosen and not self._fits(chosen):
+            chosen = self._pending[: self._largest]
+            while chosen and not self._has_room(chosen):
                 chosen = chosen[: len(chosen) // 2]
         del self._pending[: len(chosen)]
         if chosen and self._pending:
             self._ready.set()
         return chosen
 
-    def _fits(self, pending: Sequence[Pending]) -> bool:
-        offsets = [settlement.offset for settlement, _ in pending]
-        return len(self._metadata(offsets)[1]) <= progress.METADATA_LIMIT
+    def _has_room(self, pending: Sequence[Pending]) -> bool:
+        return progress.fits(self._watermark.after(_offset(one) for one in pending)[1])
 
-    def _metadata(self, offsets: Sequence[int]) -> tuple[int, str, int]:
-        """The offset to commit once *offsets* are settled, the metadata beside it, and the horizon in it."""
-        committable, completed_beyond = self._watermark.after(offsets)
-        horizon = max(self._horizon, self._wanted_horizon())
-        return committable, progress.encode(Progress(completed_beyond, max(horizon - committable, 0))), horizon
-
-    def _report(self, pending: Sequence[Pending]) -> None:
+    async def _commit(self, pending: list[Pending]) -> None:
+        """Commits all. Where Kafka finds one of them too large, fewer are tried, until the large one stands alone."""
+        settlements = [settlement for settlement, _ in pending]
+        try:
+            await self._write(settlements)
+        except OutcomeTooLarge as error:
+            if len(settlements) > 1:
+                self._largest = len(settlements) // 2
+                self._pending[:0] = pending
+                self._ready.set()
+                return
+            await self._write_instead(settlements[0], error)
+        self._largest = min(self._largest * 2, LARGEST_COMMIT)
         for _, decision in pending:
             decision.open -= 1
             if decision.open == 0:
                 decision.committed()
-
-    async def _commit(self, settlements: Sequence[Settlement]) -> None:
-        """Commits all, in halves where Kafka finds one of them too large, until the large one stands alone."""
-        try:
-            await self._write(settlements)
-        except OutcomeTooLarge as error:
-            if len(settlements) == 1:
-                await self._write_instead(settlements[0], error)
-                return
-            middle = len(settlements) // 2
-            await self._commit(settlements[:middle])
-            await self._commit(settlements[middle:])
 
     async def _write_instead(self, settlement: Settlement, error: OutcomeTooLarge) -> None:
         """Publishes what stands for an outcome that is too large, unless that is refused as well."""
@@ -204,13 +219,18 @@ class Committer:
 
     async def _write(self, settlements: Sequence[Settlement]) -> None:
         offsets = [settlement.offset for settlement in settlements]
-        committable, metadata, horizon = self._metadata(offsets)
+        committable, completed_beyond = self._watermark.after(offsets)
+        horizon = max(self._horizon, self._wanted_horizon())
+        told = self._tried()
+        tried = tuple((offset - committable, fold) for offset, fold in told if offset >= committable)
+        metadata = progress.encode(Progress(completed_beyond, max(horizon - committable, 0), tried))
         publications = [settlement.publication for settlement in settlements if settlement.publication is not None]
         await self._repeat(self._write_once, publications, committable, metadata)
         self._committed = (committable, metadata)
         for offset in offsets:
             self._watermark.complete(offset)
         self._horizon = horizon
+        self._told = told
         self.commits += 1
         self.settled += len(settlements)
 

@@ -25,10 +25,12 @@ from handlers.customer import Customer
 from handlers.errors import Problem, Reason
 from handlers.merge import culprits, fold
 from worker.pacing.backoff import RetryPolicy
+from worker.progress import Tried
 from worker.telemetry.trail import Trail
 from worker.upstream.answers import ContractBroken, Rejected, Request, Unavailable
 
 SUSPICIOUS_SERVER_ERRORS = 5
+UNTRIED = Tried(0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +82,29 @@ class Fold:
         "tried",
     )
 
-    def __init__(self, commands: Sequence[Command], *, attempts: int = 0) -> None:
+    def __init__(self, commands: Sequence[Command], *, earlier: Tried = UNTRIED) -> None:
+        """*earlier* is what a predecessor has tried with the fold that began with the same command."""
         self.commands = tuple(commands)
-        self.attempts = attempts
-        self.elapsed_seconds = 0.0
+        self.attempts = earlier.attempts
+        self.elapsed_seconds = earlier.elapsed_seconds
         self.failed_at: float | None = None
         self.is_asked_again = False
         self.trail: Trail | None = None
-        self.tried = len(self.commands)
+        self.tried = min(earlier.length or len(self.commands), len(self.commands))
         self._dead: dict[int, Dead] = {}
         # In a row, for each kind of request: only a GET that succeeded leads to a PATCH.
-        self._server_errors = dict.fromkeys(Request, 0)
+        self._server_errors = dict(zip(Request, earlier.server_errors, strict=True))
 
     @property
     def is_shortened(self) -> bool:
         """Whether commands at its end are left out for now; the first of them is the suspect."""
         return self.tried < len(self.commands)
+
+    @property
+    def in_vain(self) -> Tried:
+        """What a successor need not begin anew; `UNTRIED` before the first failure."""
+        get, patch = self._server_errors.values()
+        return Tried(self.attempts, self.elapsed_seconds, self.tried if self.is_shortened else 0, (get, patch))
 
     @property
     def customer_id(self) -> str:

@@ -16,10 +16,6 @@ from worker.pacing.gate import Gate
 from worker.partition import Partition
 from worker.telemetry.metrics import Metrics
 
-# While a circuit is open, reading goes on until so many customers wait: the commands of one or two may themselves be
-# what fails, and with nothing else to probe with, the circuit would never close.
-CUSTOMERS_TO_PROBE_WITH = 20
-
 
 class Intake:
     """Hands records to the assigned partitions, and pauses and resumes reading."""
@@ -80,10 +76,8 @@ class Intake:
             tp.partition: 0 if partition.is_reading_back else partition.held_bytes
             for tp, partition in open_partitions.items()
         }
-        waiting = sum(len(partition.lanes) for partition in open_partitions.values())
-        wanted = self._back_pressure.paused(
-            held, paused, upstream_is_asked=self._gate.is_open or waiting < CUSTOMERS_TO_PROBE_WITH
-        )
+        customers = sum(len(partition.lanes) for partition in open_partitions.values())
+        wanted = self._back_pressure.paused(held, paused, upstream_is_asked=self._gate.is_open, customers=customers)
         for topic_partition in open_partitions:
             number = topic_partition.partition
             if number in wanted and number not in paused:

@@ -15,12 +15,13 @@ Pure: `now` is monotonic seconds.
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from itertools import count
 
 from handlers.command import Command, Priority
-from worker.fold import Fold
+from worker.fold import UNTRIED, Fold
+from worker.progress import Tried
 
 # Bounds one transaction and the memory of one turn; what is beyond it folds in the next turn.
 LARGEST_FOLD = 500
@@ -54,6 +55,11 @@ class Lane:
         self.queued_as: Priority | None = None
 
     @property
+    def first_offset(self) -> int:
+        """That of its next command, or of the fold that is tried again."""
+        return (self.fold.commands if self.fold is not None else self.waiting)[0].record.offset
+
+    @property
     def priority(self) -> Priority:
         """That of its most urgent command."""
         return Priority.LIVE if self.live_waiting else Priority.BULK
@@ -62,12 +68,19 @@ class Lane:
 class Lanes:
     """All lanes of one partition. Each customer is in at most one state, and has at most one fold."""
 
-    def __init__(self, *, coalesce: bool, fold_below: int = 0) -> None:
-        """Commands at offsets below *fold_below* are always folded: a predecessor may have sent them together."""
+    def __init__(self, *, coalesce: bool, fold_below: int = 0, tried: Mapping[int, Tried] | None = None) -> None:
+        """Commands at offsets below *fold_below* are always folded: a predecessor may have sent them together.
+
+        *tried* is what it tried in vain, by the offset of the first command of each fold.
+        """
         self._coalesce = coalesce
         self._fold_below = fold_below
+        self._tried_before = dict(tried or {})
+        self._failing: dict[str, Lane] = {}
         self._lanes: dict[str, Lane] = {}
         self._ready: dict[Priority, OrderedDict[str, Lane]] = {priority: OrderedDict() for priority in Priority}
+        # The ready lanes by their first offset, while somebody asks for the oldest; entries can be out of date.
+        self._by_age: list[tuple[int, int, Lane]] | None = None
         self._backing_off: list[tuple[float, int, Lane]] = []
         self._beyond: list[tuple[int, int, Lane]] = []
         self._allowed_below = ANY_OFFSET
@@ -98,21 +111,42 @@ class Lanes:
         while self._beyond and self._beyond[0][0] < below:
             self._enqueue(heapq.heappop(self._beyond)[2])
 
-    def take(self, priority: Priority, now_ms: int) -> Fold | None:
-        """The next lane's fold, or None; *now_ms* (milliseconds since 1970) is for commands that have expired."""
+    def take(self, priority: Priority, now_ms: int, *, most: int = LARGEST_FOLD) -> Fold | None:
+        """The next lane's fold, of *most* commands, or None; *now_ms* (since 1970) is for those that have expired."""
+        self._by_age = None
         queue = self._ready[priority]
         while queue:
             lane = next(iter(queue.values()))
-            first = lane.waiting[0].record.offset if lane.fold is None else 0
-            if first < self._allowed_below:
-                return self._take(lane, now_ms)
-            self._dequeue(lane)
-            heapq.heappush(self._beyond, (first, next(self._tickets), lane))
+            if self._may_act(lane):
+                return self._take(lane, now_ms, most)
         return None
+
+    def oldest(self) -> int | None:
+        """The lowest offset with which a ready lane begins, whatever its priority."""
+        if self._by_age is None:
+            self._by_age = [
+                (lane.first_offset, next(self._tickets), lane)
+                for queue in self._ready.values()
+                for lane in queue.values()
+            ]
+            heapq.heapify(self._by_age)
+        while self._by_age:
+            first, _, lane = self._by_age[0]
+            if lane.queued_as is not None and lane.first_offset == first and self._may_act(lane):
+                return first
+            heapq.heappop(self._by_age)
+        return None
+
+    def take_oldest(self, now_ms: int, *, most: int) -> Fold:
+        """The fold of the lane that begins with `oldest`, which has just been found."""
+        assert self._by_age  # noqa: S101  # `oldest` has looked
+        return self._take(self._by_age[0][2], now_ms, most)
 
     def retry(self, fold: Fold, *, due: float, now: float) -> None:
         """Gives the turn back: the same fold is tried again when *due*."""
         lane = self._lanes[fold.customer_id]
+        if fold.in_vain != UNTRIED:
+            self._failing[fold.customer_id] = lane
         if due <= now:
             self._move(lane, LaneState.READY)
             self._enqueue(lane)
@@ -129,6 +163,7 @@ class Lanes:
         lane.begun |= fold.begun(since=settled)
         lane.is_suspect = bool(left) and fold.is_shortened
         lane.fold = None
+        self._failing.pop(fold.customer_id, None)
         self._move(lane, LaneState.COMMITTING)
 
     def committed(self, customer_id: str) -> None:
@@ -152,6 +187,11 @@ class Lanes:
             self._requeue(lane)
         self._backing_off.clear()
 
+    def tried(self) -> list[tuple[int, Tried]]:
+        """What has been tried in vain so far, here or by a predecessor, by the first offset of each fold."""
+        here = {lane.fold.commands[0].record.offset: lane.fold.in_vain for lane in self._failing.values() if lane.fold}
+        return sorted((self._tried_before | here).items())
+
     def next_due(self) -> float | None:
         """When the first backoff ends (monotonic seconds), or None."""
         return self._backing_off[0][0] if self._backing_off else None
@@ -166,29 +206,40 @@ class Lanes:
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes.values())
 
-    def _take(self, lane: Lane, now_ms: int) -> Fold:
+    def _may_act(self, lane: Lane) -> bool:
+        """Whether the lane may take its turn; otherwise it is set aside until it may."""
+        if lane.fold is not None or lane.first_offset < self._allowed_below:
+            return True
+        self._dequeue(lane)
+        heapq.heappush(self._beyond, (lane.first_offset, next(self._tickets), lane))
+        return False
+
+    def _take(self, lane: Lane, now_ms: int, most: int) -> Fold:
         self._dequeue(lane)
         if lane.fold is None:
-            commands = self._next_commands(lane)
+            commands = self._next_commands(lane, min(most, LARGEST_FOLD))
             lane.is_suspect = False
             for _ in commands:
                 lane.waiting.popleft()
             lane.live_waiting -= sum(command.priority is Priority.LIVE for command in commands)
-            lane.fold = Fold(commands)
+            earlier = self._tried_before.pop(commands[0].record.offset, UNTRIED)
+            lane.fold = Fold(commands, earlier=earlier)
+            if earlier != UNTRIED:
+                self._failing[lane.customer_id] = lane
             lane.fold.expire(now_ms, begun=lane.begun)
             if lane.begun:
                 lane.begun -= {command.record.offset for command in commands}
         self._move(lane, LaneState.TAKEN)
         return lane.fold
 
-    def _next_commands(self, lane: Lane) -> list[Command]:
+    def _next_commands(self, lane: Lane, most: int) -> list[Command]:
         if lane.is_suspect:
             return [lane.waiting[0]]
         commands: list[Command] = []
         for command in lane.waiting:
             offset = command.record.offset
-            of_own_accord = not commands or (self._coalesce and len(commands) < LARGEST_FOLD)
-            if offset >= self._allowed_below or not (of_own_accord or offset < self._fold_below):
+            of_own_accord = not commands or (self._coalesce and len(commands) < most and offset < self._allowed_below)
+            if not (of_own_accord or offset < self._fold_below):
                 break
             commands.append(command)
         return commands
@@ -201,6 +252,8 @@ class Lanes:
         self._dequeue(lane)
         lane.queued_as = self._urgency(lane)
         self._ready[lane.queued_as][lane.customer_id] = lane
+        if self._by_age is not None:
+            heapq.heappush(self._by_age, (lane.first_offset, next(self._tickets), lane))
 
     def _dequeue(self, lane: Lane) -> None:
         if lane.queued_as is not None:

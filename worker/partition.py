@@ -21,6 +21,7 @@ from handlers.record import CommandRecord
 from worker.commit import Committer, Decision, Settlement
 from worker.deduplication import DeduplicationWindow, Verdict, tracked
 from worker.fold import Applied, Dead, Fate, Fold
+from worker.headroom import Allowance, Headroom
 from worker.kafka.ledger import Publication
 from worker.lanes import Lanes, LaneState
 from worker.telemetry.metrics import Metrics
@@ -77,7 +78,9 @@ class Partition:
         metrics: Metrics,
         reports: Reports,
         is_misplaced: Callable[[CommandRecord], bool],
+        is_probing: Callable[[], bool] = lambda: False,
     ) -> None:
+        """*is_probing*: whether the upstream as a whole fails, and is only probed."""
         self.topic_partition = topic_partition
         self.lanes = lanes
         self.watermark = watermark
@@ -90,6 +93,8 @@ class Partition:
         self._metrics = metrics
         self._reports = reports
         self._is_misplaced = is_misplaced
+        self._is_probing = is_probing
+        self._headroom = Headroom(watermark)
         self._committer: Committer | None = None
         self._quiet = asyncio.Event()
 
@@ -130,20 +135,32 @@ class Partition:
 
     def has_ready(self, priority: Priority) -> bool:
         """Whether a lane of this priority could take its turn now."""
-        self.lanes.allow(self.committer.horizon)
-        return not self.is_reading_back and self.lanes.has_ready(priority)
+        if self.is_reading_back:
+            return False
+        if self._allowance().is_scarce:
+            # The oldest goes first, whatever its priority.
+            return priority is Priority.LIVE and self.lanes.oldest() is not None
+        return self.lanes.has_ready(priority)
 
     def take(self, priority: Priority, now_ms: int) -> Fold | None:
-        """The next turn; *now_ms* is milliseconds since 1970."""
-        fold = self.lanes.take(priority, now_ms)
-        if fold is not None and fold.trail is None:
-            fold.trail = self._reports.taken(len(fold.commands))
+        """The next turn, where a commit has room for what may become of it; *now_ms* is milliseconds since 1970."""
+        allowance = self._allowance()
+        if not allowance.is_scarce:
+            fold = self.lanes.take(priority, now_ms, most=allowance.most)
+        else:
+            oldest = self.lanes.oldest()
+            may_begin = oldest is not None and (allowance.most > 0 or oldest == self.watermark.committable)
+            fold = self.lanes.take_oldest(now_ms, most=max(allowance.most, 1)) if may_begin else None
+        if fold is not None:
+            fold.trail = fold.trail or self._reports.taken(len(fold.commands))
+            self._headroom.begin(len(fold.commands), fold.commands[-1].record.offset)
         return fold
 
     def settle(self, fold: Fold, fates: Sequence[Fate]) -> None:
         """The first commands of *fold* are decided: their outcomes go to the committer, in order."""
         commands = fold.commands[: len(fates)]
         self.lanes.settle(fold, len(fates))
+        self._headroom.end(len(fold.commands) - len(commands))
         values: dict[int, bytes] = {}
         settlements = []
         reports: list[Report] = []
@@ -163,6 +180,8 @@ class Partition:
     def retry(self, fold: Fold, *, due: float, now: float) -> None:
         """The same fold is tried again when *due*."""
         self.lanes.retry(fold, due=due, now=now)
+        self._headroom.end(len(fold.commands))
+        self.committer.tell_soon()
         self._note_quiet()
 
     async def drain(self) -> None:
@@ -170,6 +189,7 @@ class Partition:
         self.is_closing = True
         self._note_quiet()
         await self._quiet.wait()
+        self.committer.tell()
         await self.committer.idle()
 
     def statistics(self) -> PartitionStatistics:
@@ -226,6 +246,7 @@ class Partition:
             letter = self._dead_letter(record, command_id, dead, reports)
         size = len(record.key or b"") + len(record.value or b"") + RECORD_OVERHEAD_BYTES
         self.held_bytes += size
+        self._headroom.begin(1, record.offset)
         self._submit([Settlement(record.offset, letter)], partial(self._released, size, reports))
 
     def _submit(self, settlements: Sequence[Settlement], committed: Callable[[], None]) -> None:
@@ -234,12 +255,19 @@ class Partition:
 
     def _committed(self, customer_id: str, commands: Sequence[Command], reports: Sequence[Report]) -> None:
         self.held_bytes -= sum(held_bytes(command) for command in commands)
+        self._headroom.end(len(commands))
         self.lanes.committed(customer_id)
         self._reports.tell(reports, self.watermark.committable)
 
     def _released(self, size: int, reports: Sequence[Report]) -> None:
         self.held_bytes -= size
+        self._headroom.end(1)
         self._reports.tell(reports, self.watermark.committable)
+
+    def _allowance(self) -> Allowance:
+        allowance = self._headroom.allowance(read_below=self.next_offset, is_probing=self._is_probing())
+        self.lanes.allow(min(self.committer.horizon, allowance.below))
+        return allowance
 
     def _note_quiet(self) -> None:
         if self.is_closing and self.in_flight == 0:

@@ -6,6 +6,7 @@ there on, so that it costs an eighth of a byte, is encoded as it is, and a resta
 it again.
 
 Gaps between offsets are normal (compaction, transaction markers, aborted records); what no record has is settled.
+Nobody asks for those offsets again, so they are told as the record before them is, and cost nothing.
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from copy import copy
 class Watermark:
     """The next offset to commit for one partition. Every method costs a few bytes copied for each eight offsets."""
 
-    __slots__ = ("_bits", "_committable", "_last_begun", "_last_completed", "_unfinished")
+    __slots__ = ("_bits", "_committable", "_gaps", "_last_begun", "_last_completed", "_unfinished")
 
     def __init__(self, committable: int, completed_beyond: int = 0) -> None:
         """Starts at *committable*, the next offset to read.
@@ -24,6 +25,8 @@ class Watermark:
         """
         self._committable = committable
         self._bits = completed_beyond
+        # Of the bits, those that no record has.
+        self._gaps = 0
         self._last_begun = committable - 1
         self._last_completed = committable + completed_beyond.bit_length() - 1
         self._unfinished = 0
@@ -38,7 +41,25 @@ class Watermark:
     def completed_beyond(self) -> int:
         """What is settled above `committable`: bit i stands for offset `committable` + i."""
         span = self._last_completed - self._committable + 1
-        return self._bits & ((1 << span) - 1) if span > 0 else 0
+        if span <= 0:
+            return 0
+        bits = self._bits & ((1 << span) - 1)
+        gaps = self._gaps & bits
+        if not gaps:
+            return bits
+        completed = bits ^ gaps
+        # Added at the foot of a gap, a one ripples through it: so the gaps behind a completed record are found at once.
+        return completed | gaps & ~(gaps + (completed << 1 & gaps))
+
+    @property
+    def last_begun(self) -> int:
+        """The highest offset that was taken up."""
+        return self._last_begun
+
+    @property
+    def last_completed(self) -> int:
+        """The highest offset that is complete; below `committable` - 1 where nothing has been completed since."""
+        return self._last_completed
 
     @property
     def unfinished(self) -> int:
@@ -51,7 +72,9 @@ class Watermark:
             return False
         gap_start = max(self._last_begun + 1, self._committable)
         if offset > gap_start:
-            self._bits |= ((1 << (offset - gap_start)) - 1) << (gap_start - self._committable)
+            gap = ((1 << (offset - gap_start)) - 1) << (gap_start - self._committable)
+            self._bits |= gap
+            self._gaps |= gap
         self._last_begun = offset
         self._advance()
         if offset < self._committable or self._bits >> (offset - self._committable) & 1:
@@ -78,6 +101,7 @@ class Watermark:
         if self._bits & 1:
             settled = (~self._bits & (self._bits + 1)).bit_length() - 1
             self._bits >>= settled
+            self._gaps >>= settled
             self._committable += settled
 
     def __repr__(self) -> str:

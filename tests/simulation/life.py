@@ -66,7 +66,7 @@ class Life:
             horizon_ahead=chance.choice((2, 6, 20, 5000)),
             largest_fold=chance.choice((2, 5, 500)),
             largest_commit=chance.choice((1, 4, 2000)),
-            metadata_limit=chance.choice((24, 4080)),
+            metadata_limit=chance.choice((24, 32, 4096, 4096)),
             # Without a limit there is nothing to share, and nobody need look often.
             membership_seconds=0.1 if self._weather.limit else 2.0,
         )

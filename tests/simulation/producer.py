@@ -133,6 +133,14 @@ class ModelProducer:
         )
         self._is_open = False
 
+    @property
+    def client(self) -> "ModelProducer":
+        """Its connections, which are closed where stopping takes too long."""
+        return self
+
+    async def close(self) -> None:
+        """Lets go of them."""
+
     async def stop(self) -> None:
         """Leaves an open transaction to the successor."""
         await asyncio.sleep(self._process.world.between(0, 0.01))

@@ -32,7 +32,7 @@ class Bounds:
     horizon_ahead: int = 5000
     largest_fold: int = 500
     largest_commit: int = 2000
-    metadata_limit: int = 4080
+    metadata_limit: int = 4096
     membership_seconds: float = 0.1
 
 

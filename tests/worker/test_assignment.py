@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from harness.virtual_time import now, run_virtually
 from worker.assignment import _drain_or_lose, _starting_point
-from worker.progress import Progress, encode
+from worker.progress import Progress, Tried, encode
 
 PARTITION = TopicPartition("customer.update", 3)
 
@@ -63,6 +63,14 @@ def test_retention_takes_back_nothing_that_was_settled(bits: int, horizon: int, 
     found, _ = starting_point(400, encode(Progress(bits, horizon)), start=450)
 
     assert found == expected
+
+
+def test_retention_takes_back_no_attempt() -> None:
+    """What was tried in vain behind the gap is not begun anew; what was deleted is nobody's concern."""
+    first, last = Tried(1, 0.5), Tried(4, 3.0, 2, (0, 4))
+    found, _ = starting_point(400, encode(Progress(0b111 << 50, 0, ((0, first), (60, last)))), start=450)
+
+    assert found == (453, Progress(0, 0, ((7, last),)))
 
 
 def test_topic_that_was_recreated_is_read_from_its_beginning() -> None:

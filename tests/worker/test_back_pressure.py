@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.back_pressure import PROBING_BYTES, BackPressure
+from worker.back_pressure import CUSTOMERS_TO_PROBE_WITH, BackPressure
 
 MIB = 1024 * 1024
 NOBODY: frozenset[int] = frozenset()
@@ -15,10 +15,12 @@ def pressure() -> BackPressure:
     return BackPressure(partition_bytes=32 * MIB, process_bytes=64 * MIB)
 
 
-def paused(held: dict[int, int], before: frozenset[int] = NOBODY, *, upstream_is_asked: bool = True) -> frozenset[int]:
+def paused(
+    held: dict[int, int], before: frozenset[int] = NOBODY, *, upstream_is_asked: bool = True, customers: int = 20
+) -> frozenset[int]:
     """Those that should be paused, by MiB held."""
     sizes = {partition: size * MIB for partition, size in held.items()}
-    return pressure().paused(sizes, before, upstream_is_asked=upstream_is_asked)
+    return pressure().paused(sizes, before, upstream_is_asked=upstream_is_asked, customers=customers)
 
 
 def test_nothing_held_nothing_paused() -> None:
@@ -64,13 +66,20 @@ def test_bounds_hold_whatever_is_read_next() -> None:
     assert sum(held.values()) <= 64 + 50
 
 
-def test_open_circuit_reads_on_a_little() -> None:
-    """The commands in sight may all be poison: somebody else's must come into view, or nothing ever closes it."""
-    asking = pressure()
+@pytest.mark.parametrize("before", [NOBODY, frozenset({0})])
+def test_open_circuit_reads_on_until_there_is_enough_to_probe_with(before: frozenset[int]) -> None:
+    """The customers in sight may all be poisoned: somebody else must come into view, or nothing ever closes it."""
+    few, enough = CUSTOMERS_TO_PROBE_WITH - 1, CUSTOMERS_TO_PROBE_WITH
 
-    assert asking.paused({0: PROBING_BYTES - 1, 1: 0}, NOBODY, upstream_is_asked=False) == NOBODY
-    assert asking.paused({0: PROBING_BYTES, 1: 0}, NOBODY, upstream_is_asked=False) == {0}
-    assert asking.paused({0: PROBING_BYTES}, NOBODY, upstream_is_asked=True) == NOBODY
+    assert paused({0: 40, 1: 0}, before, upstream_is_asked=False, customers=few) == NOBODY
+    assert paused({0: 1, 1: 0}, before, upstream_is_asked=False, customers=enough) == {0}
+
+
+def test_memory_is_bounded_also_while_there_is_little_to_probe_with() -> None:
+    """One customer may have published all there is."""
+    assert paused({0: 63}, upstream_is_asked=False, customers=1) == NOBODY
+    assert paused({0: 64}, upstream_is_asked=False, customers=1) == {0}
+    assert paused({0: 50, 1: 15, 2: 0}, upstream_is_asked=False, customers=1) == {0}
 
 
 def test_open_circuit_reads_no_backlog() -> None:
@@ -78,35 +87,31 @@ def test_open_circuit_reads_no_backlog() -> None:
     assert paused({0: 1, 1: 20}, upstream_is_asked=False) == {0, 1}
 
 
-def test_probes_bound_is_small_beside_the_others() -> None:
-    """A few dozen commands."""
-    assert MIB / 32 <= PROBING_BYTES <= MIB
-
-
 def test_partition_alone_has_the_process_to_itself() -> None:
     """Its even share is the whole."""
     alone = BackPressure(partition_bytes=100, process_bytes=100)
 
-    assert alone.paused({0: 99}, NOBODY, upstream_is_asked=True) == NOBODY
-    assert alone.paused({0: 50}, frozenset({0}), upstream_is_asked=True) == NOBODY
-    assert alone.paused({0: 51}, frozenset({0}), upstream_is_asked=True) == {0}
+    assert alone.paused({0: 99}, NOBODY, upstream_is_asked=True, customers=1) == NOBODY
+    assert alone.paused({0: 50}, frozenset({0}), upstream_is_asked=True, customers=1) == NOBODY
+    assert alone.paused({0: 51}, frozenset({0}), upstream_is_asked=True, customers=1) == {0}
 
 
 @given(
     held=st.dictionaries(st.integers(0, 9), st.integers(0, 80), max_size=10),
     before=st.frozensets(st.integers(0, 12)),
     upstream_is_asked=st.booleans(),
+    customers=st.integers(18, 22),
 )
 def test_pausing_follows_from_what_is_held(
-    held: dict[int, int], before: frozenset[int], upstream_is_asked: bool
+    held: dict[int, int], before: frozenset[int], upstream_is_asked: bool, customers: int
 ) -> None:
     """Only partitions held; more held is never paused less; pausing settles at once."""
-    first = paused(held, before, upstream_is_asked=upstream_is_asked)
+    first = paused(held, before, upstream_is_asked=upstream_is_asked, customers=customers)
 
     assert first <= held.keys()
     assert all(held[partition] > 0 for partition in first)
-    assert paused(held, first, upstream_is_asked=upstream_is_asked) == first
-    assert paused(held, NOBODY, upstream_is_asked=upstream_is_asked) <= first | before
+    assert paused(held, first, upstream_is_asked=upstream_is_asked, customers=customers) == first
+    assert paused(held, NOBODY, upstream_is_asked=upstream_is_asked, customers=customers) <= first | before
     assert all(
         partition in first
         for partition, size in held.items()

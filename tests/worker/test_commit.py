@@ -14,9 +14,10 @@ from handlers.record import OutcomeKind, OutcomeRecord
 from harness.memory_ledger import Fault, MemoryLedger
 from harness.virtual_time import now, run_virtually, settled
 from worker import progress
-from worker.commit import LARGEST_COMMIT, Committer, Decision, Settlement
+from worker.commit import LARGEST_COMMIT, TELL_SECONDS, Committer, Decision, Settlement
 from worker.kafka.errors import OutcomeTooLarge, PartitionLost
 from worker.kafka.ledger import Publication
+from worker.progress import Tried
 from worker.watermark import Watermark
 
 INTERVAL_SECONDS = 0.01
@@ -46,6 +47,7 @@ class Commits:
     committer: Committer
     reported: list[str] = field(default_factory=list)
     wanted_horizon: int = 0
+    tried: list[tuple[int, Tried]] = field(default_factory=list)
     heard: list[int] = field(default_factory=list)
     """The horizon as it stood whenever a commit was announced."""
 
@@ -88,6 +90,7 @@ async def committing(
         wanted_horizon=lambda: commits.wanted_horizon,
         read_progress=ledger.read_progress,
         on_commit=lambda: commits.heard.append(commits.committer.horizon),
+        tried=lambda: [*commits.tried],
     )
     commits = Commits(ledger, watermark, committer)
     async with asyncio.TaskGroup() as tasks:
@@ -360,6 +363,94 @@ def test_metadata_never_outgrows_what_the_broker_takes() -> None:
             assert all(len(metadata) <= progress.METADATA_LIMIT for _, _, metadata in commits.ledger.attempts)
             assert sorted(map(int, names(commits.ledger.published))) == list(range(begun))
             assert commits.committed() == (begun, 0)
+
+    run_virtually(scenario())
+
+
+def test_no_part_of_a_commit_outgrows_what_the_broker_takes() -> None:
+    """A commit that is too large is written in parts: places that filled gaps together may tear them apart alone."""
+
+    async def scenario() -> None:
+        begun = 60_000
+        async with committing(begun=begun) as commits:
+            # Runs all over the upper half; then a commit that closes those and opens as many in the lower.
+            commits.settle(*range(30_001, 33_000, 2))
+            await commits.committer.idle()
+            closing = sorted([*range(2, 2_700, 2), *range(30_002, 33_000, 2)], reverse=True)
+            commits.submit(*(Settlement(offset, event(str(offset))) for offset in closing[:-1]), name="closing")
+            commits.submit(Settlement(2, event("2", size=5_000), lambda _: dead_letter("2")), name="too large")
+            await commits.committer.idle()
+
+            assert max(len(metadata) for _, _, metadata in commits.ledger.attempts) <= progress.METADATA_LIMIT
+            assert commits.reported[-2:] == ["closing", "too large"] or "too large" in commits.reported
+
+    run_virtually(scenario())
+
+
+def test_what_was_tried_in_vain_goes_with_the_commits_that_take_place_anyway() -> None:
+    """No commit more, and places as the offset that is committed counts them."""
+
+    async def scenario() -> None:
+        async with committing() as commits:
+            commits.tried = [(0, Tried(1, 0.5)), (4, Tried(2, 1.5, 0, (0, 2)))]
+            commits.committer.tell_soon()
+            commits.settle(0, 1)
+            await commits.committer.idle()
+            await asyncio.sleep(2 * TELL_SECONDS)
+
+            assert [progress.decode(metadata).tried for _, _, metadata in commits.ledger.commits] == [
+                ((2, Tried(2, 1.5, 0, (0, 2))),)
+            ]
+
+    run_virtually(scenario())
+
+
+def test_what_was_tried_in_vain_is_told_soon_where_nothing_else_is_to_be_committed() -> None:
+    """Once a second at most, however many attempts fail."""
+
+    async def scenario() -> None:
+        times: list[float] = []
+        async with committing(MemoryLedger(on_attempt=lambda: times.append(now()))) as commits:
+            for attempt in range(25):
+                commits.tried = [(3, Tried(attempt + 1, 0.1))]
+                commits.committer.tell_soon()
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(2 * TELL_SECONDS)
+
+            assert times == pytest.approx([1.0, 2.0, 3.0], abs=0.2)
+            assert progress.decode(commits.ledger.committed[1]).tried == ((3, Tried(25, 0.1)),)
+
+    run_virtually(scenario())
+
+
+def test_who_leaves_tells_first_what_was_tried_in_vain() -> None:
+    """The successor goes on from there."""
+
+    async def scenario() -> None:
+        async with committing() as commits, asyncio.timeout(TELL_SECONDS / 2):
+            commits.tried = [(3, Tried(1, 0.1))]
+            commits.committer.tell_soon()
+            commits.committer.tell()
+            await commits.committer.idle()
+
+            assert progress.decode(commits.ledger.committed[1]).tried == ((3, Tried(1, 0.1)),)
+            commits.committer.tell()
+            await commits.committer.idle()
+            assert len(commits.ledger.commits) == 1
+
+    run_virtually(scenario())
+
+
+def test_what_has_no_room_keeps_nobody_from_leaving() -> None:
+    """It is done again; to wait for the commands before it, which are not done, would be in vain."""
+
+    async def scenario() -> None:
+        begun = 60_000
+        async with committing(begun=begun) as commits, asyncio.timeout(TELL_SECONDS):
+            commits.settle(*range(1, begun, 2))
+            await commits.committer.idle()
+
+            assert 0 < len(commits.ledger.published) < begun // 2
 
     run_virtually(scenario())
 

@@ -11,9 +11,10 @@ from handlers.command import Priority
 from handlers.errors import FAULTS, Reason
 from handlers.merge import fold as folded
 from harness.builders import a_command, a_customer
-from worker.fold import Applied, Dead, Fate, Fold, Retry, Settled
+from worker.fold import SUSPICIOUS_SERVER_ERRORS, Applied, Dead, Fate, Fold, Retry, Settled
 from worker.lanes import Lanes
 from worker.pacing.backoff import RetryPolicy
+from worker.progress import Tried
 from worker.upstream.answers import Answer, ContractBroken, Ok, Rejected, Request, Unavailable
 
 GET, PATCH = Request.GET, Request.PATCH
@@ -449,3 +450,34 @@ def test_customer_only_moves_forward(changes: list[dict[str, JsonValue]], others
     apply_all(changes, PickyUpstream(), note, others_succeed=others_succeed)
 
     assert accepted == sorted(set(accepted))
+
+
+def test_fold_goes_on_where_a_predecessor_s_attempts_ended() -> None:
+    """A poison command ends, however often its partition moves: the policy's time and the 500s in a row are kept."""
+    before = fold_of({"note": "x"})
+    for _ in range(SUSPICIOUS_SERVER_ERRORS - 1):
+        fail(before, SERVER_ERROR)
+    after = Fold(before.commands, earlier=before.in_vain)
+
+    assert before.in_vain == after.in_vain
+    assert after.attempts == 4
+    assert reasons(fail(after, SERVER_ERROR, others_succeed=True)) == [Reason.RETRIES_EXHAUSTED]
+
+
+def test_fold_that_was_being_taken_apart_is_taken_apart_further() -> None:
+    """Also where its successor has more commands of the customer in sight."""
+    before = fold_of({"note": "1"}, {"note": "2"}, {"note": "3"})
+    refuse(before)
+    after = Fold([*before.commands, a_command(3, {"note": "4"})], earlier=before.in_vain)
+
+    assert before.in_vain == Tried(0, 0.0, 2)
+    assert after.tried == 2
+    assert after.is_shortened
+    assert after.in_vain == before.in_vain
+
+
+def test_fold_of_fewer_commands_than_a_predecessor_tried_is_tried_whole() -> None:
+    """COALESCE was switched off meanwhile, say."""
+    after = Fold([a_command(0)], earlier=Tried(2, 1.5, 7))
+
+    assert (after.tried, after.is_shortened, after.attempts, after.elapsed_seconds) == (1, False, 2, 1.5)

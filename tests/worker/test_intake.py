@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from harness.builders import TOPIC, a_record, customer_id
 from harness.engine import make_partition
 from harness.memory_ledger import MemoryLedger
-from worker.back_pressure import BackPressure
+from worker.back_pressure import CUSTOMERS_TO_PROBE_WITH, BackPressure
 from worker.delivery import Delivery
-from worker.intake import CUSTOMERS_TO_PROBE_WITH, Intake
+from worker.intake import Intake
 from worker.pacing.gate import Gate
 from worker.pacing.rate_budget import RateBudget
 from worker.partition import Partition

@@ -12,6 +12,7 @@ from handlers.errors import Reason
 from harness.builders import a_command, customer_id, offsets
 from worker.fold import Dead, Fold
 from worker.lanes import LARGEST_FOLD, Lane, Lanes, LaneState
+from worker.progress import Tried
 from worker.upstream.answers import Rejected, Request
 
 LIVE, BULK = Priority.LIVE, Priority.BULK
@@ -421,6 +422,91 @@ def test_what_a_predecessor_may_have_sent_together_is_folded() -> None:
     assert offsets(taken(lanes).commands) == [LARGEST_FOLD + 5]
 
 
+def test_fold_is_as_large_as_there_is_room_for() -> None:
+    """But never empty, and what must be repeated together is never torn apart."""
+    lanes = Lanes(coalesce=True, fold_below=2)
+    for offset in range(4):
+        lanes.add(a_command(offset, customer=0))
+        lanes.add(a_command(10 + offset, customer=1))
+
+    assert offsets(lanes.take(LIVE, 0, most=1).commands) == [0, 1]  # type: ignore[union-attr]  # there is one
+    assert offsets(lanes.take(LIVE, 0, most=3).commands) == [10, 11, 12]  # type: ignore[union-attr]  # as above
+
+
+def test_oldest_goes_first_whatever_its_priority() -> None:
+    """It holds the committed offset back."""
+    lanes = lanes_with(
+        a_command(2, customer=2), a_command(0, customer=0, priority=BULK), a_command(1, customer=1), a_command(9)
+    )
+    first = lanes.oldest()
+    oldest = lanes.take_oldest(0, most=5)
+    second = lanes.oldest()
+
+    assert (first, second) == (0, 1)
+    assert offsets(oldest.commands) == [0, 9]
+
+
+def test_oldest_is_found_among_those_that_became_ready_meanwhile() -> None:
+    """A retry that is due, a commit that was made, a command that came."""
+    lanes = lanes_with(a_command(0), a_command(1, customer=1), a_command(5, customer=5))
+    assert lanes.oldest() == 0
+    waiting = lanes.take_oldest(0, most=5)
+    lanes.retry(waiting, due=10, now=0)
+    assert lanes.oldest() == 1
+    lanes.wake(10)
+    assert lanes.oldest() == 0
+    assert lanes.take_oldest(0, most=5) is waiting
+    lanes.settle(waiting, 1)
+    lanes.committed(waiting.customer_id)
+    lanes.add(a_command(7))
+
+    assert lanes.oldest() == 1
+
+
+def test_oldest_heeds_the_horizon() -> None:
+    """Nothing beyond it is sent, be it the oldest."""
+    lanes = lanes_with(a_command(3), a_command(4, customer=1))
+    lanes.allow(3)
+    assert lanes.oldest() is None
+    lanes.allow(4)
+
+    assert lanes.oldest() == 3
+
+
+def test_nobody_waits_so_nobody_is_the_oldest() -> None:
+    """Nor is one that others have taken."""
+    lanes = lanes_with(a_command(0))
+    assert lanes.oldest() == 0
+    taken(lanes)
+
+    assert lanes.oldest() is None
+
+
+def test_fold_goes_on_with_what_a_predecessor_tried() -> None:
+    """Told in each commit, before its turn, while it is under way, and while it waits for the next try."""
+    earlier = Tried(3, 4.5, 0, (0, 3))
+    lanes = Lanes(coalesce=True, tried={7: earlier, 99: Tried(1, 0.5)})
+    lanes.add(a_command(7))
+    assert lanes.tried() == [(7, earlier), (99, Tried(1, 0.5))]
+    fold = taken(lanes)
+    assert fold.in_vain == earlier
+    assert lanes.tried() == [(7, earlier), (99, Tried(1, 0.5))]
+    fold.attempts = 4
+    lanes.retry(fold, due=1, now=0)
+    assert lanes.tried()[0] == (7, Tried(4, 4.5, 0, (0, 3)))
+    lanes.settle(fold, 1)
+
+    assert lanes.tried() == [(99, Tried(1, 0.5))]
+
+
+def test_wait_that_is_no_attempt_is_not_told() -> None:
+    """A 429, an open circuit, a customer that is busy."""
+    lanes = lanes_with(a_command(0))
+    lanes.retry(taken(lanes), due=1, now=0)
+
+    assert lanes.tried() == []
+
+
 def test_repr_shows_the_states() -> None:
     """What a person sees in a debugger or a log."""
     lanes = lanes_with(a_command(0, customer=0), a_command(1, customer=1))
@@ -534,10 +620,8 @@ class TurnsOfCustomers(RuleBasedStateMachine):
     def next_fold(self, model: Model) -> list[Command]:
         if model.is_suspect:
             return [model.waiting[0]]
-        allowed = [command for command in model.waiting if command.record.offset < self.horizon]
-        if self.coalesce:
-            return allowed
-        return allowed[: max(1, sum(command.record.offset < self.fold_below for command in allowed))]
+        below = max(self.horizon, self.fold_below) if self.coalesce else self.fold_below
+        return list(model.waiting)[: max(1, sum(command.record.offset < below for command in model.waiting))]
 
     @precondition(lambda self: self.in_state(LaneState.TAKEN))
     @rule(data=st.data(), wait=st.sampled_from([0.0, 0.5, 2.0, 2.0]))

@@ -12,10 +12,11 @@ from handlers.command import Priority
 from handlers.errors import Reason
 from handlers.event import EventFormat
 from handlers.record import CommandRecord, Headers, OutcomeKind
-from harness.builders import TOPIC, a_customer, a_record, customer_id
+from harness.builders import TOPIC, a_customer, a_record, customer_id, offsets
 from harness.engine import fates, header
 from harness.memory_ledger import MemoryLedger
 from harness.virtual_time import run_virtually, settled
+from worker import progress
 from worker.commit import Committer
 from worker.deduplication import DeduplicationWindow
 from worker.fold import Applied, Dead, Fold
@@ -43,6 +44,7 @@ def a_partition(
     horizon: int = 1_000,
     is_open: bool = True,
     is_misplaced: Callable[[CommandRecord], bool] = lambda _: False,
+    is_probing: bool = False,
 ) -> tuple[Partition, Committer]:
     """A partition as `Assignment` builds it, and its committer, which runs where a test lets it."""
     ledger = ledger or MemoryLedger()
@@ -56,6 +58,7 @@ def a_partition(
         metrics=Metrics(),
         reports=Reports(now=lambda: 0.0, tells_events=True),
         is_misplaced=is_misplaced,
+        is_probing=lambda: is_probing,
     )
     committer = Committer(
         ledger,
@@ -106,6 +109,95 @@ def test_record_becomes_a_turn_and_its_verdict_an_event() -> None:
         assert [topic for topic, _ in ledger.published] == ["events"]
         assert (partition.held_bytes, partition.in_flight, len(partition.lanes)) == (0, 0, 0)
         assert ledger.committed[0] == 1
+
+    run_virtually(scenario())
+
+
+def nearly_full(monkeypatch: pytest.MonkeyPatch, *, is_probing: bool = False) -> tuple[Partition, Committer]:
+    """A commit has room for three runs, and the predecessor has settled three: offsets 1, 3 and 60."""
+    monkeypatch.setattr(progress, "METADATA_LIMIT", 32)
+    partition, committer = a_partition(completed_beyond=1 << 1 | 1 << 3 | 1 << 60, is_probing=is_probing)
+    bulk: Headers = (*IDENTITY, ("ce_priority", b"bulk"))
+    partition.receive(
+        [
+            a_record(0, {"note": "x"}, customer=1, headers=bulk),
+            *(a_record(offset, {"note": "x"}, customer=offset) for offset in range(1, 62)),
+        ]
+    )
+    return partition, committer
+
+
+def test_where_a_commit_has_no_room_the_oldest_goes_whatever_its_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It frees the room for the others; they wait until it is committed."""
+
+    async def scenario() -> None:
+        partition, committer = nearly_full(monkeypatch)
+        assert not partition.has_ready(Priority.BULK)
+        oldest = taken(partition)
+        assert partition.has_ready(LIVE)
+        assert partition.take(LIVE, now_ms=0) is None
+        partition.settle(oldest, [Applied(a_customer(1))])
+        await committed(committer)
+
+        assert offsets(oldest.commands) == [0]
+        assert partition.watermark.committable == 2
+        assert offsets(taken(partition).commands) == [2]
+        assert partition.take(LIVE, now_ms=0) is None
+
+    run_virtually(scenario())
+
+
+def test_probe_needs_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest may be poison; then only somebody else's command finds out that the upstream is well."""
+
+    async def scenario() -> None:
+        partition, _ = nearly_full(monkeypatch, is_probing=True)
+
+        assert offsets(taken(partition).commands) == [2]
+        assert partition.has_ready(Priority.BULK)
+
+    run_virtually(scenario())
+
+
+def test_turn_that_is_given_back_gives_its_room_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for again with the next try."""
+
+    async def scenario() -> None:
+        partition, _ = nearly_full(monkeypatch)
+        for _ in range(3):
+            fold = taken(partition)
+            partition.retry(fold, due=0.0, now=0.0)
+
+            assert offsets(fold.commands) == [0]
+
+    run_virtually(scenario())
+
+
+def test_whatever_is_settled_in_whatever_order_all_becomes_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bad commands, which ask for no room, take what there is; nothing waits for ever, and no commit says too much."""
+
+    async def scenario() -> None:
+        monkeypatch.setattr(progress, "METADATA_LIMIT", 32)
+        ledger = MemoryLedger()
+        partition, committer = a_partition(ledger)
+        partition.receive(
+            [a_record(offset, value=b"{" if offset % 3 == 1 else None, customer=offset % 50) for offset in range(300)]
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(committer.run())
+            under_way: list[Fold] = []
+            while partition.watermark.unfinished:
+                while partition.has_ready(LIVE) and (fold := partition.take(LIVE, now_ms=0)) is not None:
+                    under_way.append(fold)
+                if under_way:
+                    fold = under_way.pop(len(under_way) // 2)
+                    partition.settle(fold, [Applied(a_customer(1))] * len(fold.commands))
+                await committer.idle()
+            running.cancel()
+
+        assert ledger.committed[0] == 300
+        assert len(ledger.published) == 300
+        assert max(len(metadata) for _, _, metadata in ledger.attempts) <= 32
 
     run_virtually(scenario())
 
