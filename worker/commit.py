@@ -82,7 +82,7 @@ class Committer:
         tried: Callable[[], list[tuple[int, Tried]]] = list,
         committed: tuple[int, str] = (-1, ""),
     ) -> None:
-        """Waits at most *interval_seconds* for company, and only while *expects_company* says that some is near.
+        """Begins a commit at most every *interval_seconds* while *expects_company* says that more outcomes are near.
 
         *horizon* is the committed one, the predecessor's; *wanted_horizon* is the offset below which the partition
         would like to act; *read_progress* asks Kafka for the committed offset and its metadata, after a commit of
@@ -161,10 +161,13 @@ class Committer:
             OutcomeTooLarge: even the dead letter that stands for an outcome is refused.
 
         """
+        loop = asyncio.get_running_loop()
+        began_at = -self._interval_seconds
         while True:
             await self._ready.wait()
-            if self._interval_seconds and self._expects_company():
-                await asyncio.sleep(self._interval_seconds)
+            if self._expects_company():
+                await asyncio.sleep(began_at + self._interval_seconds - loop.time())
+            began_at = loop.time()
             self._ready.clear()
             pending = self._next_pending()
             if pending or self._is_due:

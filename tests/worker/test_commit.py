@@ -164,8 +164,8 @@ def test_what_comes_during_a_commit_goes_with_the_next() -> None:
     ("expected", "seconds"),
     [pytest.param(True, INTERVAL_SECONDS, id="turns are under way"), pytest.param(False, 0.0, id="nobody else comes")],
 )
-def test_outcome_waits_for_company_only_where_some_is_near(expected: bool, seconds: float) -> None:
-    """COMMIT_INTERVAL_MS: a single command is not delayed, many share one transaction."""
+def test_commits_keep_a_distance_only_where_company_is_near(expected: bool, seconds: float) -> None:
+    """COMMIT_INTERVAL_MS: an outcome after a while of rest is not delayed, many in a row share one transaction."""
 
     async def scenario() -> None:
         times: list[float] = []
@@ -173,8 +173,14 @@ def test_outcome_waits_for_company_only_where_some_is_near(expected: bool, secon
         async with committing(ledger, expects_company=lambda: expected) as commits:
             commits.settle(0)
             await commits.committer.idle()
+            commits.settle(1)
+            await commits.committer.idle()
+            await asyncio.sleep(INTERVAL_SECONDS)
+            commits.settle(2)
+            await commits.committer.idle()
 
-            assert times == [pytest.approx(seconds)]
+            at_rest = seconds + INTERVAL_SECONDS
+            assert times == [pytest.approx(0.0), pytest.approx(seconds), pytest.approx(at_rest)]
 
     run_virtually(scenario())
 

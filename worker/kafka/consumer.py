@@ -2,12 +2,36 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from worker.kafka.errors import CommitFailed
+
+# How long records are waited for before the consumer looks around: whether it was stopped, above all.
+LOOK_AROUND_MS = 500
+
+
+class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """A consumer whose `getmany` returns when there are records, and not before.
+
+    FastStream sleeps after each empty batch for as long as it has waited for it: with a short wait that burns CPU time
+    on an idle topic, and with a long one it delays the next command.
+    """
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+        """The next records, however long that takes; *timeout_ms* counts for nothing."""
+        del timeout_ms
+        while True:
+            batches: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await super().getmany(
+                *partitions, timeout_ms=LOOK_AROUND_MS, max_records=max_records
+            )
+            if batches:
+                return batches
 
 
 class OffsetReader:

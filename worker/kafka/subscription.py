@@ -3,14 +3,16 @@
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
-from aiokafka import ConsumerRebalanceListener, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+from worker.kafka.consumer import PatientConsumer
 from worker.kafka.header_names import read_any_header_name
 from worker.kafka.members import announcing
 
@@ -21,8 +23,6 @@ REBALANCE_TIMEOUT_MS = 30_000
 # A topic that was given more partitions is noticed this soon.
 METADATA_MAX_AGE_MS = 30_000
 BATCH_RECORDS = 1000
-# FastStream waits this long for records and, where none came, as long again.
-POLL_MS = 10
 
 Records = tuple[ConsumerRecord[bytes | None, bytes | None], ...]
 
@@ -44,7 +44,7 @@ def subscribe(
     batch for one bad header or body.
     """
     read_any_header_name()
-    broker = KafkaBroker(
+    broker = _PatientBroker(
         options["bootstrap_servers"],
         client_id=options["client_id"],
         security=_security(options),
@@ -67,7 +67,6 @@ def subscribe(
         heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
         rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
         max_records=BATCH_RECORDS,
-        batch_timeout_ms=POLL_MS,
         listener=listener,
         parser=_untouched,
         decoder=_as_it_came,
@@ -80,6 +79,17 @@ def subscribe(
         await receive(records)
 
     return broker, subscriber
+
+
+class _PatientBroker(KafkaBroker):
+    """FastStream's broker, which makes consumers of our kind."""
+
+    async def _connect(self) -> Callable[..., AIOKafkaConsumer]:
+        usual = await super()._connect()
+        assert isinstance(usual, partial)  # noqa: S101  # FastStream 0.7
+        builder = partial(PatientConsumer, **usual.keywords)
+        self.config.broker_config.builder = builder
+        return builder
 
 
 async def _untouched(records: Records) -> KafkaMessage:
