@@ -43,9 +43,17 @@ def event_id(command: Command) -> str:
 
 
 def event_record(
-    command: Command, customer: Customer, event_format: EventFormat, *, value: bytes | None = None
+    command: Command,
+    customer: Customer,
+    event_format: EventFormat,
+    *,
+    value: bytes | None = None,
+    traceparent: str | None = None,
 ) -> OutcomeRecord:
-    """The event of *command*; pass *value* from `event_value` where several commands share one answer."""
+    """The event of *command*; pass *value* from `event_value` where several commands share one answer.
+
+    Its ``traceparent`` is that of the command, or *traceparent*, which continues it.
+    """
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_type", EVENT_TYPE.encode()),
@@ -59,8 +67,9 @@ def event_record(
     if command.correlation_id is not None:
         headers.append(("ce_correlationid", command.correlation_id.encode()))
     headers.append(("content-type", b"application/json"))
-    if command.traceparent is not None:
-        headers.append(("traceparent", command.traceparent.encode()))
+    continued = traceparent or command.traceparent
+    if continued is not None:
+        headers.append(("traceparent", continued.encode()))
     return OutcomeRecord(
         OutcomeKind.EVENT,
         command.customer_id.encode(),

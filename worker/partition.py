@@ -278,11 +278,12 @@ class Partition:
     ) -> Settlement:
         """The settlement by an event; where somebody wants to know, adds to *reports*."""
         outlets = self._outlets
-        record = event_record(command, fate.customer, outlets.event_format, value=value)
-        self._metrics.outcomes_of("event", "").inc()
         report = self._reports.event(command, trail)
         if report is not None:
             reports.append(report)
+        traceparent = command.traceparent if report is None else report.traceparent
+        record = event_record(command, fate.customer, outlets.event_format, value=value, traceparent=traceparent)
+        self._metrics.outcomes_of("event", "").inc()
 
         def instead(error: str) -> Publication:
             dead = Dead(Reason.TOO_LARGE, f"Kafka refuses the event: {error}", status=None, attempts=1)

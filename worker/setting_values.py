@@ -62,6 +62,21 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _collector_url(value: str) -> str:
+    try:
+        return _base_url(value)
+    except ValueError:
+        raise ValueError("must be a URL such as http://collector:4318, without a user or password") from None
+
+
+def _http_headers(value: SecretStr) -> SecretStr:
+    # The OTLP exporter's own form: W3C Baggage without its properties, values percent-encoded.
+    pairs = value.get_secret_value().strip().rstrip(",").split(",")
+    if not all(re.fullmatch(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=[\x20-\x7e]*", pair) for pair in pairs):
+        raise ValueError("must be name=value, several separated by commas, values percent-encoded")
+    return value
+
+
 def _token(value: SecretStr) -> SecretStr:
     # RFC 6750 section 2.1 allows fewer characters still; what matters is that the token stays within one header field.
     token = value.get_secret_value().strip()
@@ -101,6 +116,19 @@ SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL
 SaslMechanism = Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)]
 ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+CollectorUrl = Annotated[str, AfterValidator(_collector_url)]
+HttpHeaders = Annotated[SecretStr, AfterValidator(_http_headers)]
+Sampler = Annotated[
+    Literal[
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
+    ],
+    BeforeValidator(_lower),
+]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 RateLimit = Annotated[int, Field(ge=0), AfterValidator(_enough_for_a_command)]
 Size = Annotated[int, BeforeValidator(_size)]

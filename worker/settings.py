@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
@@ -24,21 +24,27 @@ from worker.kafka_settings import KafkaSettings, load_certificate
 from worker.setting_values import (
     MIB,
     BaseUrl,
+    CollectorUrl,
     Delivery,
     ExtraFields,
     FieldCase,
+    HttpHeaders,
     KafkaName,
     LogFormat,
     LogLevel,
     RateLimit,
+    Sampler,
     Seconds,
     Size,
     Text,
     Token,
 )
 
-SECRETS: Final = ("kafka_sasl_username", "kafka_sasl_password", "upstream_token")
+SECRETS: Final = ("kafka_sasl_username", "kafka_sasl_password", "upstream_token", "otel_exporter_otlp_headers")
 """Attributes whose variable can also be given as a file."""
+
+_ADDRESSES: Final = ("upstream_base_url", "otel_exporter_otlp_endpoint", "otel_exporter_otlp_traces_endpoint")
+# A mistaken one can carry a password.
 
 _LARGEST_SECRET_BYTES: Final = 65_536
 _LONGEST_ECHO: Final = 60
@@ -127,6 +133,43 @@ class Settings(KafkaSettings):
         allow_inf_nan=False,
         description="Time after SIGTERM to finish what is under way; keep it below the pod's termination grace period.",
     )
+
+    otel_exporter_otlp_endpoint: CollectorUrl | None = Field(
+        None, description="Collector of traces, by OTLP over HTTP: `http://collector:4318`. Not set: nothing is traced."
+    )
+    otel_exporter_otlp_traces_endpoint: CollectorUrl | None = Field(
+        None, description="The same as a whole address, with its path: `http://collector:4318/v1/traces`."
+    )
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = Field(
+        "http/protobuf", description="`http/protobuf` is the only one there is."
+    )
+    otel_exporter_otlp_headers: HttpHeaders | None = Field(
+        None, description="Headers for the collector, such as an API key: `name=value`, separated by commas."
+    )
+    otel_exporter_otlp_headers_file: Path | None = Field(None, description="File that holds these headers.")
+    otel_sdk_disabled: bool = Field(default=False, description="Whether tracing is off although a collector is set.")
+    otel_traces_exporter: Literal["otlp", "none"] = Field("otlp", description="`otlp`, or `none` for no tracing.")
+    otel_traces_sampler: Sampler = Field(
+        "parentbased_always_on",
+        description="Which commands are traced. `parentbased_traceidratio`: those whose publisher decided so, and of "
+        "those without a `traceparent` a share.",
+    )
+    otel_traces_sampler_arg: float = Field(
+        1, ge=0, le=1, allow_inf_nan=False, description="That share, 0 to 1, for the samplers that take one."
+    )
+    otel_service_name: Text = Field("customer-sync", description="Name of this deployment in traces.")
+    otel_resource_attributes: Text | None = Field(
+        None, description="More about it, such as `deployment.environment.name=production`."
+    )
+    otel_bsp_max_queue_size: int = Field(
+        2048, ge=1, le=1_000_000, description="Spans that wait for the collector at most; more are dropped and counted."
+    )
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether spans are made and exported."""
+        endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
+        return endpoint is not None and not self.otel_sdk_disabled and self.otel_traces_exporter != "none"
 
     @property
     def read_ahead_bytes_of_process(self) -> int:
@@ -236,7 +279,7 @@ def _fault(name: str, detail: ErrorDetails, *, from_file: bool) -> SettingFault:
     variable = variable_of(name)
     field = Settings.model_fields[name]
     got = ""
-    if name not in SECRETS and name != "upstream_base_url":
+    if name not in SECRETS and name not in _ADDRESSES:
         value = os.environ.get(variable, "")
         got = f", got {value[:_LONGEST_ECHO]!r}{'…' if len(value) > _LONGEST_ECHO else ''}"
         if value.startswith("tcp://"):
@@ -316,7 +359,7 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[str]:
     prefixes = tuple({variable.split("_", 1)[0] + "_" for variable in known} - {"HTTP_", "LOG_", "BULK_", "READ_"})
     for variable in sorted(environment):
         name = variable.upper()
-        if name in known:
+        if name in known or name.startswith("OTEL_"):  # OpenTelemetry has many more of its own
             continue
         # Kubernetes adds KAFKA_SERVICE_HOST and its like for every service; only what comes close is a slip.
         meant = get_close_matches(name, known, n=1, cutoff=0.8 if name.startswith(prefixes) else 0.9)

@@ -23,12 +23,14 @@ _GROUP_BEGINS: Final = {
     "delivery": "Delivery",
     "event_field_case": "Events",
     "http_host": "Operations",
+    "otel_exporter_otlp_endpoint": "Tracing",
 }
 _WIDEST_VARIABLE: Final = 28
 _REFERENCE_BEGINS: Final = """\
 # Settings
 
-All of them are environment variables; nothing else is read. A variable that is set but empty counts as not set.
+All of them are environment variables; nothing else is read, but for OpenTelemetry's other variables where something is
+traced. A variable that is set but empty counts as not set.
 A secret can be given as a file instead, under its name with `_FILE` behind it; both at once are refused.
 Whatever is wrong is reported at once, by the variable's name. `customer-sync config` shows what is in effect.
 """

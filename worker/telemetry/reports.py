@@ -7,9 +7,12 @@ Where nobody listens (the log begins above INFO, and nothing is traced), events 
 the way, and only dead letters that need somebody's attention are told.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -17,6 +20,9 @@ from handlers.command import Command
 from handlers.faults import Reason
 from handlers.record import CommandRecord
 from worker.telemetry.trail import Arrivals, Trail
+
+if TYPE_CHECKING:
+    from worker.telemetry.tracing import Traced, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +41,15 @@ class Death:
 
 @dataclass(slots=True)
 class Report:
-    """One command and what became of it; times are monotonic seconds. An event has no *death*."""
+    """One command and what became of it; times are monotonic seconds. An event has no *death*.
+
+    *traceparent* is what the event carries: the publisher's, or where the command is *traced* its own.
+    """
 
     command_id: str
     record: CommandRecord
     traceparent: str | None
+    traced: Traced | None
     attempts: int
     received_at: float | None
     decided_at: float
@@ -50,29 +60,36 @@ class Report:
 class Reports:
     """Makes and tells the reports of one partition."""
 
-    def __init__(self, *, now: Callable[[], float], tells_events: bool) -> None:
-        """*now* is monotonic seconds; *tells_events* says whether anybody wants to know of what went well."""
+    def __init__(self, *, now: Callable[[], float], tells_events: bool, tracing: Tracing | None = None) -> None:
+        """*now* is monotonic seconds; *tells_events* says whether the log has a line for what went well."""
         self._now = now
         self._tells_events = tells_events
+        self._tracing = tracing
+        self._listens = tells_events or tracing is not None
         self._arrivals = Arrivals()
 
     def received(self, first_offset: int) -> None:
         """A batch came, whose first record has this offset or a later one."""
-        if self._tells_events:
+        if self._listens:
             self._arrivals.note(first_offset, self._now())
 
     def taken(self, commands: int) -> Trail | None:
         """A turn of so many commands begins: where to note what they meet, if that is wanted."""
-        return Trail(self._now(), commands) if self._tells_events else None
+        return Trail(self._now(), commands) if self._listens else None
 
     def event(self, command: Command, trail: Trail | None) -> Report | None:
         """The command is applied; None where nobody wants to know."""
         if trail is None:
             return None
-        record = command.record
+        record, traceparent = command.record, command.traceparent
+        traced = None if self._tracing is None else self._tracing.sampled(record, traceparent)
+        if traced is not None:
+            traceparent = traced.traceparent
+        elif not self._tells_events:
+            return None
         received_at = self._arrivals.of(record.offset)
         attempts = trail.exchanges[-1].attempt if trail.exchanges else 0
-        return Report(command.id, record, command.traceparent, attempts, received_at, self._now(), trail)
+        return Report(command.id, record, traceparent, traced, attempts, received_at, self._now(), trail)
 
     def dead_letter(
         self,
@@ -87,16 +104,22 @@ class Reports:
         attempts: int,
     ) -> Report:
         """The command cannot be applied; without *trail* where it never had a turn."""
+        traced = None if self._tracing is None else self._tracing.sampled(record, traceparent)
+        if traced is not None:
+            traceparent = traced.traceparent
         received_at = self._arrivals.of(record.offset)
         death = Death(reason, error, status)
-        return Report(command_id, record, traceparent, attempts, received_at, self._now(), trail, death)
+        return Report(command_id, record, traceparent, traced, attempts, received_at, self._now(), trail, death)
 
     def tell(self, reports: Sequence[Report], committable: int) -> None:
         """What *reports* say is public now, and everything below the offset *committable* is settled."""
         if reports:
             now = self._now()
             for report in reports:
-                _write(report, now)
+                if self._tells_events or report.death is not None:
+                    _write(report, now)
+            if self._tracing is not None:
+                self._tracing.export(reports, now)
         self._arrivals.forget(committable)
 
 
