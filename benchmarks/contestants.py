@@ -44,6 +44,14 @@ CONTESTANTS = {
         _worker("no-coalescing", "with COALESCE=false", COALESCE="false"),
         _worker("at-least-once", "with DELIVERY=at_least_once", DELIVERY="at_least_once"),
         _worker("log-info", "with LOG_LEVEL=info", LOG_LEVEL="info"),
+        _worker(
+            "traced-1-percent",
+            "with 1 % of the commands traced",
+            OTEL_SDK_DISABLED="false",
+            OTEL_TRACES_SAMPLER="parentbased_traceidratio",
+            OTEL_TRACES_SAMPLER_ARG="0.01",
+        ),
+        _worker("traced", "with every command traced", OTEL_SDK_DISABLED="false"),
         _peer("aiokafka", "an aiokafka loop grouped by key, at least once"),
         _peer(
             "faststream",

@@ -204,6 +204,8 @@ class Bench:
             "UPSTREAM_RATE_LIMIT": "0",
             "UPSTREAM_MAX_CONCURRENCY": str(scenario.in_flight),
             "LOG_LEVEL": "warning",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_SDK_DISABLED": "true",
             "HTTP_HOST": "127.0.0.1",
             "HTTP_PORT": str(free_port()),
         }

@@ -6,7 +6,7 @@ The simulated upstream of the demo costs as much CPU per request as the worker i
 on a small machine. This one answers every GET and PATCH of a customer after a fixed latency, keeps each customer's
 phone (the number of the command that wrote it), and watches what must never happen: two requests of one customer at
 a time, and a customer that moves back to an older number. `GET /statistics` tells; `POST /reset?latency_ms=50` begins
-anew.
+anew. Spans that are exported to `/v1/traces` are taken and forgotten.
 """
 
 import argparse
@@ -119,6 +119,8 @@ class Connection(asyncio.Protocol):
         self._received = b""
         if path.startswith(b"/customers/"):
             self._upstream.request(self, method, path[11:], body)
+        elif path == b"/v1/traces":
+            self.write(_HEAD % (0, b""))
         else:
             self._control(path.decode())
 

@@ -19,7 +19,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faststream.asgi import AsgiFastStream
 
 from handlers.event import EventFormat
-from handlers.record import CommandRecord
 from worker.assignment import Assignment
 from worker.back_pressure import BackPressure
 from worker.budget_sharing import share_budget
@@ -27,11 +26,10 @@ from worker.deduplication import DeduplicationWindow
 from worker.delivery import Delivery
 from worker.intake import Intake
 from worker.kafka.cluster import Cluster
-from worker.kafka.consumer import leave_on_stop
+from worker.kafka.consumer import is_misplaced, leave_on_stop
 from worker.kafka.errors import KafkaFault, KafkaUnreachable
 from worker.kafka.ledger import CLOSE_SECONDS
 from worker.kafka.members import own_address
-from worker.kafka.partitioner import partition_of
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
 from worker.lanes import Lanes, LaneState
 from worker.lease import Lease
@@ -51,6 +49,7 @@ from worker.settings import Settings
 from worker.telemetry.logging import configure_logging
 from worker.telemetry.metrics import Metrics
 from worker.telemetry.reports import Reports
+from worker.tracing import tracing_of
 from worker.turns import Turns
 from worker.upstream.client import UpstreamClient
 from worker.upstream.token_source import TokenSource, TokenUnusable
@@ -60,6 +59,7 @@ log = structlog.get_logger(__name__)
 
 # What is left of the grace period, once the ledgers are closed, for leaving the group and closing connections.
 LEAVING_SECONDS = 3.0
+LAST_SPANS_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 0.5
 # Longer than any one request or commit takes.
 STALLED_SECONDS = 120.0
@@ -106,6 +106,7 @@ class Worker:
         self._settings = settings
         self._name = settings.kafka_group_instance_id or f"{socket.gethostname()}-{os.getpid()}"
         self._metrics = Metrics()
+        self._tracing = tracing_of(settings, worker=self._name, metrics=self._metrics)
         self._token = _token_source(settings)
         self._token_version = self._token.version
         self._gate = Gate(
@@ -223,6 +224,8 @@ class Worker:
                 for task in background:
                     task.cancel()
                 await self._disconnect()
+                if self._tracing is not None:
+                    await self._tracing.close(within_seconds=LAST_SPANS_SECONDS)
                 server.should_exit = True
             await serving
         log.info("stopped", worker=self._name)
@@ -249,7 +252,9 @@ class Worker:
 
     async def _drain(self, tasks: asyncio.TaskGroup) -> None:
         """Finishes what is under way, unless the grace period or a second signal ends it first."""
-        grace_seconds = max(self._settings.shutdown_grace_seconds - CLOSE_SECONDS - LEAVING_SECONDS, 0)
+        grace_seconds = max(
+            self._settings.shutdown_grace_seconds - CLOSE_SECONDS - LEAVING_SECONDS - LAST_SPANS_SECONDS, 0
+        )
         draining = tasks.create_task(self._assignment.drain(grace_seconds))
         cutting = tasks.create_task(self._cut_short.wait())
         await asyncio.wait({draining, cutting}, return_when=asyncio.FIRST_COMPLETED)
@@ -351,18 +356,13 @@ class Worker:
             window=window,
             outlets=self._outlets,
             metrics=self._metrics,
-            reports=Reports(now=time.monotonic, tells_events=self._settings.log_level in ("DEBUG", "INFO")),
-            is_misplaced=self._is_misplaced,
+            reports=Reports(
+                now=time.monotonic,
+                tells_events=self._settings.log_level in ("DEBUG", "INFO"),
+                tracing=self._tracing,
+            ),
+            is_misplaced=lambda record: is_misplaced(record, self._consumer()),
             is_probing=lambda: not self._gate.is_open,
-        )
-
-    def _is_misplaced(self, record: CommandRecord) -> bool:
-        consumer = self._consumer()
-        partitions = consumer.partitions_for_topic(record.topic) if consumer is not None else None
-        return (
-            bool(partitions)
-            and record.key is not None
-            and partition_of(record.key, len(partitions or ())) != record.partition
         )
 
     def _asgi(self) -> AsgiFastStream:

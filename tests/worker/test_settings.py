@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 from worker.settings import SECRETS, Settings, SettingsInvalid, load_settings, settings_warnings, variable_of
 
-SECRET = "planted-secret-4711"
+SECRET = "planted=secret-4711"
 TOKEN = {"UPSTREAM_TOKEN": SECRET}
 SASL = {
     "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
@@ -59,6 +59,17 @@ DEFAULTS = {
     "LOG_LEVEL": "INFO",
     "LOG_FORMAT": "json",
     "SHUTDOWN_GRACE_SECONDS": 25,
+    "OTEL_EXPORTER_OTLP_ENDPOINT": None,
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": None,
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_EXPORTER_OTLP_HEADERS": None,
+    "OTEL_SDK_DISABLED": False,
+    "OTEL_TRACES_EXPORTER": "otlp",
+    "OTEL_TRACES_SAMPLER": "parentbased_always_on",
+    "OTEL_TRACES_SAMPLER_ARG": 1,
+    "OTEL_SERVICE_NAME": "customer-sync",
+    "OTEL_RESOURCE_ATTRIBUTES": None,
+    "OTEL_BSP_MAX_QUEUE_SIZE": 2048,
 }
 
 Environment = Callable[..., None]
@@ -153,6 +164,12 @@ def test_empty_variable_counts_as_not_set(environment: Environment) -> None:
         ("UPSTREAM_BASE_URL", f"https://me:{SECRET}@api.midday.ai", "must not carry a user or password"),
         ("UPSTREAM_TOKEN", f"Bearer {SECRET}", "must be the bare token"),
         ("UPSTREAM_TOKEN", f"{SECRET}\r\nX-Injected: 1", "must be the bare token"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", f"https://me:{SECRET}@collector", "without a user or password"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector:4317", "must be a URL such as http://collector:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "must be one of http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", SECRET.replace("=", " "), "must be name=value"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote", "must be one of always_on, "),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5", "must be <= 1"),
         ("HTTP_PORT", "tcp://10.0.0.7:80", "a Kubernetes service link: set enableServiceLinks: false"),
     ],
 )

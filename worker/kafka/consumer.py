@@ -8,7 +8,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from handlers.record import CommandRecord
 from worker.kafka.errors import CommitFailed
+from worker.kafka.partitioner import partition_of
 
 # How long records are waited for before the consumer looks around: whether it was stopped, above all.
 LOOK_AROUND_MS = 500
@@ -141,3 +143,11 @@ async def has_handled(consumer: AIOKafkaConsumer, partition: TopicPartition, off
     """
     is_asking = seconds_since_last_poll(consumer) == 0
     return is_asking and bool(await consumer.position(partition) >= offset)
+
+
+def is_misplaced(record: CommandRecord, consumer: AIOKafkaConsumer | None) -> bool:
+    """Whether *record* is on another partition than that of its key; False where that cannot be told."""
+    partitions = consumer.partitions_for_topic(record.topic) if consumer is not None else None
+    if not partitions or record.key is None:
+        return False
+    return partition_of(record.key, len(partitions)) != record.partition

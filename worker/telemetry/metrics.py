@@ -42,7 +42,7 @@ class Metrics:
         self.retries = self._counter("retries_total", "Attempts that failed and are tried again.")
         self.folded = self._counter("commands_folded_total", "Commands that shared their requests with an earlier one.")
         self.spans = self._counter(
-            "spans_total", "Spans of traced commands, by what became of them (exported, failed, dropped).", "fate"
+            "spans_total", "Spans of traced commands, by what became of them (exported, failed, dropped).", "outcome"
         )
         self.rebalances = self._counter("rebalances_total", "Assignments of partitions to this worker.")
         self.loop_delay = self._gauge("loop_delay_seconds", "How late the event loop last ran a timer.")

@@ -7,7 +7,7 @@ from harness.command_line import CommandLine
 from worker.cli.config import grouped, reference_table
 from worker.settings import SECRETS, Settings, variable_of
 
-SECRET = "planted-secret-4711"
+SECRET = "planted=secret-4711"
 SASL = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512"}
 REFERENCE = Path(__file__).parents[3] / "docs" / "settings.md"
 
@@ -17,6 +17,7 @@ def test_secrets_are_masked_whatever_their_source(customer_sync: CommandLine, tm
     file = tmp_path / "password"
     file.write_text(SECRET)
     customer_sync.give(**SASL, KAFKA_SASL_USERNAME=SECRET, KAFKA_SASL_PASSWORD_FILE=file, UPSTREAM_TOKEN=SECRET)
+    customer_sync.give(OTEL_EXPORTER_OTLP_HEADERS=SECRET)
 
     plain, as_json = customer_sync("config"), customer_sync("config", "--json")
 
