@@ -31,6 +31,7 @@ from worker.kafka.errors import KafkaFault, KafkaUnreachable
 from worker.kafka.ledger import CLOSE_SECONDS
 from worker.kafka.members import own_address
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
+from worker.kafka.unretrieved import leave_out_unretrieved
 from worker.lanes import Lanes, LaneState
 from worker.lease import Lease
 from worker.operations.asyncapi import asyncapi_document
@@ -197,6 +198,7 @@ class Worker:
     async def run(self) -> None:
         """Starts, works until told to stop, drains, leaves. Raises an exception group where something fatal ends it."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(leave_out_unretrieved)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         listener = listen(self._settings.http_host, self._settings.http_port)

@@ -23,7 +23,7 @@ from worker.commit import Committer
 from worker.deduplication import DeduplicationWindow, identity_in
 from worker.delivery import Delivery
 from worker.intake import Intake
-from worker.kafka.consumer import OffsetReader, beat_now, has_handled, is_expelled, watch_heartbeats
+from worker.kafka.consumer import OffsetReader, beat_now, has_handled, is_expelled, watch_heartbeats, watch_resets
 from worker.kafka.errors import CommitFailed, CommitUncertain, KafkaRefused, PartitionLost
 from worker.kafka.ledger import Ledger
 from worker.lease import Lease
@@ -180,11 +180,22 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         self._publish()
         async with asyncio.TaskGroup() as both:
             both.create_task(partition.committer.run())
+            both.create_task(self._watch_retention(consumer, partition))
             partition.committer.move_horizon()
             while not await has_handled(consumer, topic_partition, read_first):  # noqa: ASYNC110  # aiokafka tells nobody
                 await asyncio.sleep(READ_FIRST_SECONDS)
             partition.open()
             self._noticed()
+
+    async def _watch_retention(self, consumer: AIOKafkaConsumer, partition: Partition) -> None:
+        """Says what retention deletes from under a worker that reads too slowly, or has paused for too long."""
+        topic_partition = partition.topic_partition
+        overtaken: asyncio.Queue[int] = asyncio.Queue()
+        watch_resets(consumer, topic_partition, lambda: overtaken.put_nowait(partition.next_offset))
+        while True:
+            expected = await overtaken.get()
+            earliest = (await consumer.beginning_offsets([topic_partition]))[topic_partition]
+            _say_gap(topic_partition, expected, earliest, self._metrics)
 
     async def _build(
         self, consumer: AIOKafkaConsumer, topic_partition: TopicPartition, ledger: Ledger
@@ -203,6 +214,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         start = (await consumer.beginning_offsets([topic_partition]))[topic_partition]
         end = (await consumer.end_offsets([topic_partition]))[topic_partition]
         committable, found = _starting_point(topic_partition, committed, metadata, start, end)
+        _say_gap(topic_partition, committed, start, self._metrics)
         watermark = Watermark(committable, found.completed_beyond)
         window = DeduplicationWindow(window=self._deduplication_window)
         first = max(start, committable - self._deduplication_window)
@@ -302,19 +314,26 @@ def _starting_point(
         log.warning("progress_unreadable", partition=topic_partition.partition, error=str(error))
         found = Progress(0, 0)
     if committed < start:
-        log.error(
-            "commands_lost_to_retention",
-            partition=topic_partition.partition,
-            committed=committed,
-            earliest=start,
-            missing_offsets=start - committed,
-            advice="the topic's retention overtook the worker: commands in this gap were deleted unread",
-        )
+        # Retention has deleted what lies between; what was settled behind the gap, or may have been sent, still is so.
         behind_the_gap = Watermark(start, found.completed_beyond >> (start - committed))
         committable, moved = behind_the_gap.committable, behind_the_gap.committable - committed
         tried = tuple((place - moved, fold) for place, fold in found.tried if place >= moved)
         return committable, Progress(behind_the_gap.completed_beyond, max(found.horizon - moved, 0), tried)
     return committed, found
+
+
+def _say_gap(topic_partition: TopicPartition, expected: int, earliest: int, metrics: Metrics) -> None:
+    """Says, and counts, what was deleted between the offset that was to be read next and the earliest there is."""
+    if 0 <= expected < earliest:
+        metrics.lost_to_retention.inc(earliest - expected)
+        log.error(
+            "commands_lost_to_retention",
+            partition=topic_partition.partition,
+            expected=expected,
+            earliest=earliest,
+            missing_offsets=earliest - expected,
+            advice="the topic's retention overtook the worker: commands in this gap were deleted unread",
+        )
 
 
 async def _displaced(instance_id: str) -> None:

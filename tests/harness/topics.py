@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion
 
@@ -146,6 +146,15 @@ class Topics:
                 )
 
             await eventually(in_force, within_seconds=10, what=f"events are limited to {largest_bytes} bytes")
+        finally:
+            await admin.close()
+
+    async def delete_commands(self, *, partition: int, below: int) -> None:
+        """Deletes the records of a partition of the command topic, as retention would."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        await admin.start()
+        try:
+            await admin.delete_records({TopicPartition(self.commands, partition): RecordsToDelete(below)})
         finally:
             await admin.close()
 

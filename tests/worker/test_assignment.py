@@ -8,8 +8,9 @@ from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from harness.virtual_time import now, run_virtually
-from worker.assignment import _drain_or_lose, _starting_point
+from worker.assignment import _drain_or_lose, _say_gap, _starting_point
 from worker.progress import Progress, Tried, encode
+from worker.telemetry.metrics import Metrics
 
 PARTITION = TopicPartition("customer.update", 3)
 
@@ -43,11 +44,15 @@ def test_both_ends_of_the_log_are_good_places(committed: int) -> None:
 
 def test_retention_that_overtook_the_worker_is_said_loudly() -> None:
     """Commands were deleted unread: a gap is never silent."""
+    metrics = Metrics()
     with capture_logs() as logged:
-        found = _starting_point(PARTITION, 400, "", 450, 1_000)
+        _say_gap(PARTITION, 400, 450, metrics)
+        _say_gap(PARTITION, 450, 450, metrics)
+        _say_gap(PARTITION, -1, 450, metrics)
 
-    assert found == (450, Progress(0, 0))
-    assert (logged[0]["log_level"], logged[0]["missing_offsets"], logged[0]["partition"]) == ("error", 50, 3)
+    assert _starting_point(PARTITION, 400, "", 450, 1_000) == (450, Progress(0, 0))
+    assert [(one["log_level"], one["missing_offsets"], one["partition"]) for one in logged] == [("error", 50, 3)]
+    assert metrics.registry.get_sample_value("customer_sync_commands_lost_to_retention_total") == 50
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What the worker needs of aiokafka's consumer beyond its public face. Pinned to aiokafka 0.14 and guarded by tests."""
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -23,6 +25,18 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
     on an idle topic, and with a long one it delays the next command.
     """
 
+    answered_at = math.inf
+    """When records were last asked for without an error, be there any or none (monotonic seconds).
+
+    A request that fails each time, for a broken record or a missing permission, is asked again and again, and nothing
+    ever comes.
+    """
+
+    async def start(self) -> None:
+        """Connects."""
+        await super().start()
+        self.answered_at = asyncio.get_running_loop().time()
+
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
@@ -32,6 +46,7 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
             batches: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = await super().getmany(
                 *partitions, timeout_ms=LOOK_AROUND_MS, max_records=max_records
             )
+            self.answered_at = asyncio.get_running_loop().time()
             if batches:
                 return batches
 
@@ -133,6 +148,21 @@ async def beat_now(consumer: AIOKafkaConsumer) -> None:
 def seconds_since_last_poll(consumer: AIOKafkaConsumer) -> float:
     """How long ago records were last asked for."""
     return float(consumer._subscription.fetcher_idle_time)  # noqa: SLF001
+
+
+def watch_resets(consumer: AIOKafkaConsumer, partition: TopicPartition, on_reset: Callable[[], None]) -> None:
+    """Calls *on_reset* when the broker no longer has what *partition* was to be read from.
+
+    aiokafka then goes on with the earliest record, and says so only at level INFO.
+    """
+    state = consumer._subscription.subscription.assignment.state_value(partition)  # noqa: SLF001
+    await_reset: Callable[[Any], None] = state.await_reset
+
+    def watched(strategy: Any) -> None:  # noqa: ANN401  # as aiokafka's
+        on_reset()
+        await_reset(strategy)
+
+    state.await_reset = watched
 
 
 async def has_handled(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> bool:

@@ -94,6 +94,9 @@ class Ledger(Protocol):
             OutcomeTooLarge: an outcome is larger than the broker takes; nothing was written.
             KafkaRefused: the deployment does not allow it.
 
+        After one of the first two, or the fourth, the ledger must be started again. Since that fences whoever has the
+        partition by now, the caller must then look where the partition stands before it commits anything more.
+
         """
 
     async def close(self) -> None:
@@ -108,7 +111,7 @@ class ExactlyOnceLedger:
         self._group_id = group_id
         self._partition = partition
         self._producer: AIOKafkaProducer | None = None
-        self._has_gap = False
+        self._must_start = False
 
     async def start(self) -> None:
         """Fences the predecessor (InitProducerId)."""
@@ -118,16 +121,17 @@ class ExactlyOnceLedger:
             await producer.start()
         except KafkaError as error:
             raise _translated(error) from error
-        self._has_gap = False
+        self._must_start = False
 
     async def commit(self, publications: Sequence[Publication], offset: int, metadata: str) -> None:
         """See `Ledger.commit`."""
-        if self._has_gap and self._producer is not None:
-            await self.start()
         producer = self._producer
         if producer is None:
             msg = f"{self._partition}: the ledger is closed"
             raise PartitionLost(msg)
+        if self._must_start:
+            msg = f"{self._partition}: the last commit failed, and the ledger was not started again"
+            raise CommitFailed(msg)
         try:
             await producer.begin_transaction()
         except _CLIENT_ERRORS as error:
@@ -141,7 +145,7 @@ class ExactlyOnceLedger:
         except _CLIENT_ERRORS as error:
             # aiokafka has counted a batch that the broker refused, so the broker would refuse every later one of
             # this producer (OutOfOrderSequenceNumber); a new epoch begins to count anew.
-            self._has_gap = True
+            self._must_start = True
             translated = _translated(error)
             if not isinstance(translated, PartitionLost | KafkaRefused):
                 await self._abort(producer)

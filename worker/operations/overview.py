@@ -6,7 +6,6 @@ from importlib.metadata import version
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from worker.kafka.consumer import seconds_since_last_poll
 from worker.operations.outlook import Outlook
 from worker.operations.status import PartitionStatus, Status
 from worker.pacing.circuit_breaker import CircuitState
@@ -15,7 +14,7 @@ from worker.partition import Partition
 from worker.telemetry.metrics import Metrics
 from worker.upstream.answers import Request
 
-# A member that asks for no records this long is stuck; Kafka itself would wait five minutes.
+# A member that asks for no records this long, or always in vain, is stuck; Kafka itself would wait five minutes.
 LONGEST_POLL_PAUSE_SECONDS = 60.0
 
 
@@ -48,7 +47,7 @@ class Overview:
     def status(self) -> Status:
         """The worker at this moment."""
         consumer = self._consumer()
-        stuck = consumer is not None and seconds_since_last_poll(consumer) > LONGEST_POLL_PAUSE_SECONDS
+        stuck = consumer is not None and time.monotonic() - consumer.answered_at > LONGEST_POLL_PAUSE_SECONDS
         reason = self._reason(stuck=stuck)
         remaining = self._gate.budget.left_in_window(time.monotonic())
         partitions = [
@@ -94,7 +93,7 @@ class Overview:
 
     def _reason(self, *, stuck: bool) -> str:
         if stuck:
-            return f"records have not been asked for in more than {LONGEST_POLL_PAUSE_SECONDS:g} s"
+            return f"no request for records has succeeded in more than {LONGEST_POLL_PAUSE_SECONDS:g} s; see the log"
         if self.is_stalled:
             return "work waits, nothing holds it back, and nothing is settled: see progress_stalled in the log"
         if self._gate.held_for:

@@ -147,6 +147,10 @@ class Gate:
         """Learns from *answer*, which took so many seconds; each request of a turn is recorded once."""
         pass_.granted -= 1
         self._account(answer, now, spent_seconds)
+        if answer.quota is not None and answer.quota.limit < REQUESTS_PER_TURN:
+            reason = f"the upstream allows {answer.quota.limit} request a window; a safe update takes a GET and a PATCH"
+            self._hold_everything(pass_, request, reason, now)
+            return
         circuit = self._circuits[request]
         admission = pass_.circuits[request]
         match answer:

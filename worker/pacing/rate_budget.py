@@ -23,7 +23,11 @@ DIVISIONS_PER_WINDOW = 20
 SHORTEST_DIVISION_SECONDS = 0.5
 # A division leaves so much to the next: some requests of others are still on their way.
 LEFT_OVER = 0.05
+# The most of the limit that is left to others for asking, at the end of the window.
+MOST_FOR_OTHERS = 0.1
 REQUESTS_PER_TURN = 2
+# Replicas ask at the same time: each has its turn, and does not see yet that the one before has still to write.
+REQUESTS_TO_ASK = REQUESTS_PER_TURN + 1
 LIVE_RESERVE = 0.05
 LAST_SECONDS = 5.0
 
@@ -198,7 +202,8 @@ class RateBudget:
         not_before, not_after = sent_at + reset_seconds - ROUNDING_SECONDS, now + reset_seconds
         if sent_at < self._known_since or not_after < self._reset_not_before:
             return
-        self._limit = min(self._configured, limit)
+        # What is too little for a turn must not keep the next one from finding out that it has changed.
+        self._limit = min(self._configured, max(limit, REQUESTS_PER_TURN))
         told = max(remaining - max(limit - self._limit, 0), 0)
         is_first = self._reset_not_before == -math.inf
         if is_first or not_before > self._reset_at:
@@ -209,7 +214,11 @@ class RateBudget:
             self._reset_at = min(self._reset_at, not_after)
             self._reset_not_before = max(self._reset_not_before, not_before)
         if self._allowance is None:
-            self._allow((self._remaining - self._left_over(self._remaining)) * self._share)
+            left_over = self._left_over(self._remaining)
+            # In the window's last division others may yet have to ask: whoever has nearly all of the share leaves them
+            # that, as long as it is little.
+            for_others = min(REQUESTS_TO_ASK * (self._replicas - 1), MOST_FOR_OTHERS * self._limit)
+            self._allow(min((self._remaining - left_over) * self._share, self._remaining - for_others))
             self._begin_division(now)
 
     def refused(self, retry_after_seconds: float, now: float) -> None:
@@ -228,7 +237,7 @@ class RateBudget:
 
     def _left_over(self, remaining: float) -> float:
         """What this division leaves: enough for every replica to ask again; nothing, where that were most of it."""
-        left_over = max(LEFT_OVER * remaining, REQUESTS_PER_TURN * self._replicas)
+        left_over = max(LEFT_OVER * remaining, REQUESTS_TO_ASK * self._replicas)
         return left_over if remaining >= 2 * left_over else 0
 
     def _begin_division(self, now: float) -> None:

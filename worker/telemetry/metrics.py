@@ -19,6 +19,9 @@ class Metrics:
         self.misplaced = self._counter(
             "commands_misplaced_total", "Commands found on another partition than murmur2 of their key says."
         )
+        self.lost_to_retention = self._counter(
+            "commands_lost_to_retention_total", "Offsets that retention deleted before they were read."
+        )
         self.outcomes = self._counter(
             "outcomes_total",
             "Commands decided, by outcome (event, dead_letter) and dead-letter reason.",

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from handlers.record import OutcomeKind, OutcomeRecord
 from harness.topics import Topics
 from worker.kafka.cluster import Cluster
-from worker.kafka.errors import OutcomeTooLarge, PartitionLost
+from worker.kafka.errors import CommitFailed, OutcomeTooLarge, PartitionLost
 from worker.kafka.ledger import Ledger, Publication
 
 pytestmark = [pytest.mark.real_kafka, pytest.mark.partitions(1)]
@@ -70,6 +70,9 @@ async def test_an_outcome_that_is_refused_leaves_nothing_behind_and_the_next_com
         for _ in range(2):
             with pytest.raises(OutcomeTooLarge):
                 await ledger.commit([event(topics, b"small"), event(topics, b"large" * 1_000)], 2, "")
+            with pytest.raises(CommitFailed, match="not started again"):
+                await ledger.commit([event(topics, b"unasked")], 2, "")
+            await ledger.start()
         await ledger.commit([event(topics, b"after")], 3, "")
         await ledger.commit([event(topics, b"at last")], 4, "")
         await ledger.close()

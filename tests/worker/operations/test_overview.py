@@ -1,8 +1,8 @@
 """How the worker says that it is: state, reasons, gauges."""
 
 import math
+import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -28,13 +28,9 @@ class Consumer:
     idle_seconds: float = 0.0
 
     @property
-    def _subscription(self) -> Any:  # noqa: ANN401  # aiokafka's own, which has no types
-        return self
-
-    @property
-    def fetcher_idle_time(self) -> float:
-        """How long ago records were last asked for."""
-        return self.idle_seconds
+    def answered_at(self) -> float:
+        """When records were last asked for with success."""
+        return time.monotonic() - self.idle_seconds
 
     def assignment(self) -> set[TopicPartition]:
         """The partitions that the group gave."""
@@ -170,13 +166,13 @@ def test_stuck_worker_is_not_alive(fault: str) -> None:
     status = scene.overview.status()
 
     assert not status.alive
-    assert {"poll": "records have not been asked for", "progress": "nothing is settled"}[fault] in status.reason
+    assert {"poll": "no request for records has succeeded", "progress": "nothing is settled"}[fault] in status.reason
 
 
 def test_long_but_usual_pause_between_polls_is_no_fault() -> None:
     """A minute is long; Kafka itself would wait five."""
     scene = a_scene()
-    scene.consumer.idle_seconds = LONGEST_POLL_PAUSE_SECONDS
+    scene.consumer.idle_seconds = LONGEST_POLL_PAUSE_SECONDS - 1
 
     assert scene.overview.status().alive
 

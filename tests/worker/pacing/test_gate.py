@@ -138,6 +138,20 @@ def test_upstream_s_own_figures_bound_the_turns() -> None:
     assert gate.next_change_at(5.0) == pytest.approx(65.0, abs=2.0)
 
 
+def test_limit_that_is_too_small_for_any_update_holds_everything() -> None:
+    """It is said, and the worker is not ready, rather than that it stands still; a higher limit ends it."""
+    gate = a_gate(limit=1_000)
+    turn(gate, [Ok(a_customer(), Quota(limit=1, remaining=0, window_seconds=60, reset_seconds=60))], now=5.0)
+
+    assert gate.held_for == "the upstream allows 1 request a window; a safe update takes a GET and a PATCH"
+    assert not gate.admit(60.0)
+    assert gate.admit(70.0)
+    turn(gate, [Ok(a_customer(), Quota(limit=1, remaining=0, window_seconds=60, reset_seconds=60))], now=70.0)
+    assert gate.held_for
+    turn(gate, [Ok(a_customer(), Quota(limit=2, remaining=1, window_seconds=60, reset_seconds=60))], now=140.0)
+    assert not gate.held_for
+
+
 def test_refusal_for_the_rate_stops_everybody_until_the_time_it_names() -> None:
     """429 is no failure: no circuit opens for it."""
     gate = a_gate(limit=1_000)
