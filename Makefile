@@ -81,6 +81,10 @@ outages: install ## Ten minutes of outage, compressed, of each kind: what is ask
 memory: install ## Peak memory with 1,000,000 waiting commands beside that with 100,000
 	$(BIN)/pytest tests/promises/test_bounded.py --waiting 1000000 --capture=no $(ARGS)
 
+.PHONY: restarts
+restarts: install ## How long a worker takes to start, and what a kill and a rolling restart cost those who wait
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.restarts $(ARGS)
+
 .PHONY: bench
 bench: install ## Measure the worker beside its peers on a real Kafka, into docs/performance.md
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)

@@ -1,5 +1,6 @@
 """What comes out of a worker, read as it comes by a reader of committed records."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -75,3 +76,15 @@ async def follow(topics: Topics, *, isolation_level: str = "read_committed") -> 
     """A follower of *topics* from their beginning."""
     async with topics.reader(isolation_level, topics.events, topics.dead_letter) as consumer:
         yield Follower(topics, consumer)
+
+
+@asynccontextmanager
+async def reading(follower: Follower) -> AsyncIterator[None]:
+    """Reads on all the time, so that outcomes are seen when they arrive."""
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(follower.until(lambda _: over.is_set(), what="the load is over", within_seconds=86_400))
+        try:
+            yield
+        finally:
+            over.set()

@@ -4,8 +4,7 @@ import asyncio
 import subprocess
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import docker
 import yaml
 
 from harness.docker_broker import INSIDE, NAME, DockerBroker
-from harness.follower import Follower, follow
+from harness.follower import follow, reading
 from harness.judging import lost, moved_back, out_of_order, repeated, surprises
 from harness.load import Load, Published, load
 from harness.reaper import Reaper
@@ -145,7 +144,7 @@ async def _roll(
             pods = controller.pods
             async with asyncio.timeout(60):
                 await controller.start()
-            async with _reading(follower), load(topics, customers=CUSTOMERS, per_second=per_second, seed=1) as commands:
+            async with reading(follower), load(topics, customers=CUSTOMERS, per_second=per_second, seed=1) as commands:
                 await asyncio.sleep(STEADY_SECONDS)
                 begun = time.monotonic()
                 async with asyncio.timeout(LONGEST_ROLL_SECONDS):
@@ -170,18 +169,6 @@ async def _roll(
     finally:
         for pod in pods:
             pod.remove()
-
-
-@asynccontextmanager
-async def _reading(follower: Follower) -> AsyncIterator[None]:
-    """Reads on all the time, so that outcomes are seen when they arrive."""
-    over = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(follower.until(lambda _: over.is_set(), what="the load is over", within_seconds=3600))
-        try:
-            yield
-        finally:
-            over.set()
 
 
 def _manifests(topics: Topics) -> tuple[Manifest, list[Manifest]]:
