@@ -129,7 +129,7 @@ _PUBLISHER = (
         {
             "upstream_rejected": (
                 "the upstream refused the change",
-                "Correct the fields it names and publish again; what it says is in dlq-error.",
+                "Correct what it names and publish again, with a new id.",
             )
         },
     )
@@ -180,6 +180,10 @@ _UPSTREAM = (
             "poison_suspected": (
                 "the upstream answered 500 again and again to this command while others went through",
                 "Look for a tag that was deleted; it may have been applied in part.",
+            ),
+            "customer_unreadable": (
+                "the upstream answered 500 again and again to reading this customer while others could be read",
+                "Look at the customer upstream (a malformed e-mail address?), then replay; nothing was changed.",
             ),
         },
     )

@@ -53,8 +53,8 @@ class Upstream(Protocol):
     async def get(self, customer_id: str) -> Answer:
         """Reads one customer."""
 
-    async def patch(self, customer_id: str, body: Mapping[str, object]) -> Answer:
-        """Writes one customer."""
+    async def patch(self, customer_id: str, body: Mapping[str, object], known: Mapping[str, object]) -> Answer:
+        """Writes one customer; *known* is what was read, which no answer may repeat."""
 
 
 class Delivery:
@@ -172,7 +172,8 @@ class Delivery:
         may_patch = self._gate.may_patch(pass_) and not self._gate.budget.is_refused(now)
         if partition.is_closing or not may_patch or not self._lease.is_valid(now):
             return Retry(0)
-        answer, spent = await self._ask(Request.PATCH, self._upstream.patch(fold.customer_id, body), pass_, fold)
+        patching = self._upstream.patch(fold.customer_id, body, answer.customer.body)
+        answer, spent = await self._ask(Request.PATCH, patching, pass_, fold)
         if isinstance(answer, Ok):
             return fold.applied(answer.customer)
         return self._verdict(fold, Request.PATCH, answer, spent)

@@ -158,13 +158,15 @@ class Fold:
 
     def contract_broken(self, answer: ContractBroken) -> Settled:
         """The upstream's 2xx answer is no customer: none of the commands can be reported as applied."""
-        dead = Dead(Reason.CONTRACT, answer.message, answer.status, self.attempts + 1)
+        problem = Problem("contract_broken", "answer", answer.message)
+        dead = Dead(Reason.CONTRACT, str(problem), answer.status, self.attempts + 1)
         return self._decide([index for index, _ in self._undecided()], dead)
 
     def rejected(self, answer: Rejected, request: Request) -> Settled | Retry:
         """The upstream refuses what was tried for good."""
         undecided = self._undecided()
-        dead = Dead(Reason.REJECTED, answer.message, answer.status, self.attempts + 1)
+        problem = Problem("upstream_rejected", request, answer.message)
+        dead = Dead(Reason.REJECTED, str(problem), answer.status, self.attempts + 1)
         if request is Request.GET or len(undecided) == 1:
             return self._decide([index for index, _ in undecided], dead)
         named = culprits([command.changes for _, command in undecided], answer.fields)
@@ -198,12 +200,13 @@ class Fold:
         if divisible:
             # While nobody else succeeds it may still be an outage: then the prefixes are not tried in a burst.
             return self._shorten(after_seconds=0 if others_succeed else wait or 0)
-        dead = Dead(
-            Reason.RETRIES_EXHAUSTED,
-            f"{self.attempts} attempts failed, the last {request} with {answer.status or answer.cause}",
-            answer.status,
-            self.attempts,
+        suspected = "customer_unreadable" if request is Request.GET else "poison_suspected"
+        problem = Problem(
+            suspected if suspicious else "retries_exhausted",
+            request,
+            f"{self.attempts} attempts, the last one ended with {answer.status or answer.cause}",
         )
+        dead = Dead(Reason.RETRIES_EXHAUSTED, str(problem), answer.status, self.attempts)
         return self._decide([index for index, _ in undecided], dead)
 
     def _undecided(self) -> list[tuple[int, Command]]:

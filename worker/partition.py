@@ -286,7 +286,8 @@ class Partition:
         self._metrics.outcomes_of("event", "").inc()
 
         def instead(error: str) -> Publication:
-            dead = Dead(Reason.TOO_LARGE, f"Kafka refuses the event: {error}", status=None, attempts=1)
+            problem = Problem("outcome_too_large", "event", error)
+            dead = Dead(Reason.TOO_LARGE, str(problem), status=None, attempts=1)
             if report is not None:
                 reports.remove(report)
             return self._dead_letter(

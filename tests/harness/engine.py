@@ -74,7 +74,7 @@ class ScriptedUpstream:
         """Reads one customer."""
         return await self._serve(Sent(now(), Request.GET, customer_id, {}))
 
-    async def patch(self, customer_id: str, body: Mapping[str, object]) -> Answer:
+    async def patch(self, customer_id: str, body: Mapping[str, object], known: Mapping[str, object]) -> Answer:  # noqa: ARG002
         """Writes one customer."""
         return await self._serve(Sent(now(), Request.PATCH, customer_id, body))
 

@@ -192,7 +192,7 @@ class _Run:
 
     async def _refusals(self, follower: Follower, ids: list[str]) -> None:
         """Answers that repeat what was sent."""
-        echo = " and ".join([*WANTED.values(), STORED["email"], STORED["phone"], API_TOKEN])
+        echo = " and ".join([*WANTED.values(), *STORED.values(), API_TOKEN])
         issues = [{"code": "custom", "path": ["email"], "message": f"{WANTED['email']} is not '{STORED['email']}'"}]
         zod = {"success": False, "error": {"name": "ZodError", "message": json.dumps(issues)}}
         person = {**STORED, "id": 5, "tags": None}
@@ -210,6 +210,8 @@ class _Run:
             status(500, text=echo),
         ]
         faults = [failing(one, effect, method="PATCH") for one, effect in zip(ids, effects, strict=False)]
+        unreadable = (status(400, text=f"{STORED['contact']} is odd"), status(409, body={"error": STORED["name"]}))
+        faults += [failing(one, effect, method="GET") for one, effect in zip(reversed(ids), unreadable, strict=False)]
         await self._stage.upstream.control(faults=faults)
         await self._settle(follower, *(command(one, changes=WANTED) for one in ids))
         await self._visit()

@@ -273,7 +273,7 @@ class ModelClient:
         """Reads one customer."""
         return await self._upstream.ask(Request.GET, customer_id, {}, self._timeout_seconds)
 
-    async def patch(self, customer_id: str, body: Mapping[str, object]) -> Answer:
+    async def patch(self, customer_id: str, body: Mapping[str, object], known: Mapping[str, object]) -> Answer:  # noqa: ARG002
         """Writes one customer."""
         copied = cast("Row", json.loads(json.dumps(body)))
         return await self._upstream.ask(Request.PATCH, customer_id, copied, self._timeout_seconds)

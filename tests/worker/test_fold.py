@@ -58,6 +58,15 @@ def reasons(verdict: Settled | Retry) -> list[Reason | None]:
     return [fate.reason if isinstance(fate, Dead) else None for fate in verdict.fates]
 
 
+def codes(verdict: Settled | Retry) -> list[str]:
+    """For each settled command, all of them dead, the registry's code at the end of its error."""
+    assert isinstance(verdict, Settled)
+    errors = [fate.error for fate in verdict.fates if isinstance(fate, Dead)]
+    found = [FAULTS[error.rpartition("[")[2].removesuffix("]")] for error in errors]
+    assert [fault.reason for fault in found] == reasons(verdict)
+    return [fault.code for fault in found]
+
+
 def test_fold_is_one_change_set_in_which_the_last_write_wins() -> None:
     """Field by field, whichever command it comes from."""
     fold = fold_of({"city": "Ghent", "zip": "9000"}, {"city": "Bruges"}, {"note": None})
@@ -107,12 +116,22 @@ def test_answer_that_is_no_customer_ends_what_was_tried() -> None:
     verdict = fold.contract_broken(ContractBroken(200, "$.id: missing"))
 
     assert reasons(verdict) == [Reason.CONTRACT] * 2
-    assert verdict.fates[0] == Dead(Reason.CONTRACT, "$.id: missing", 200, 1)
+    (first, _) = verdict.fates
+    assert isinstance(first, Dead)
+    assert (first.status, first.attempts) == (200, 1)
+    assert codes(verdict) == ["contract_broken"] * 2
+    assert "($.id: missing)" in first.error
 
 
 def test_single_command_that_is_refused_is_dead_at_once() -> None:
     """With the upstream's status and words."""
-    assert refuse(fold_of({"email": "x"}), "email", status=422) == Settled([Dead(Reason.REJECTED, "no", 422, 1)])
+    verdict = refuse(fold_of({"email": "x"}), "email", status=422)
+
+    assert isinstance(verdict, Settled)
+    (dead,) = verdict.fates
+    assert isinstance(dead, Dead)
+    assert (dead.status, dead.attempts, codes(verdict)) == (422, 1, ["upstream_rejected"])
+    assert dead.error.startswith("PATCH: the upstream refused the change (no). ")
 
 
 def test_refused_read_ends_all() -> None:
@@ -211,7 +230,9 @@ def test_policy_ends_in_a_dead_letter_for_what_was_tried(answer: Unavailable, re
     dead = verdict.fates[0]
     assert isinstance(dead, Dead)
     assert dead.status == answer.status
-    assert dead.error.endswith(f"the last {request_} with {answer.status or answer.cause}")
+    assert dead.error.startswith(f"{request_}: ")
+    assert f" attempts, the last one ended with {answer.status or answer.cause})" in dead.error
+    assert codes(verdict) == ["retries_exhausted"] * 2
 
 
 def test_time_spent_on_requests_counts() -> None:
@@ -229,6 +250,7 @@ def test_five_server_errors_while_others_succeed_are_the_commands_fault() -> Non
 
     assert all(isinstance(verdict, Retry) for verdict in verdicts[:4])
     assert reasons(verdicts[4]) == [Reason.RETRIES_EXHAUSTED]
+    assert codes(verdicts[4]) == ["poison_suspected"]
 
 
 def test_server_errors_without_a_success_elsewhere_go_by_the_policy() -> None:
@@ -278,7 +300,7 @@ def test_read_that_keeps_failing_with_500_ends_all() -> None:
     fold = fold_of({"tags": []}, {"zip": "1"})
     verdicts = [fail(fold, SERVER_ERROR, GET, others_succeed=True) for _ in range(5)]
 
-    assert reasons(verdicts[-1]) == [Reason.RETRIES_EXHAUSTED] * 2
+    assert codes(verdicts[-1]) == ["customer_unreadable"] * 2
 
 
 def test_suspected_fold_is_taken_apart_without_further_waits() -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from worker.demo.day import Day, Fate, Row
 
 # dlq-error is "$.changes.name: what is wrong. What to do. [code]"; a line of the picture has room for the first part.
-_PLACE: Final = re.compile(r"^(?:\$\S*|key|expirytime|header \S+): ")
+_PLACE: Final = re.compile(r"^(?:\$\S*|key|expirytime|header \S+|GET|PATCH|answer|event): ")
 _ADVICE: Final = re.compile(r"\. [A-Z].*$", re.DOTALL)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
 from yarl import URL
@@ -87,18 +88,25 @@ class UpstreamClient:
 
     async def get(self, customer_id: str) -> Answer:
         """Reads one customer. Raises ValueError where *customer_id* is no UUID in lower case (before any request)."""
-        return await self._request(Request.GET, customer_id, {})
+        return await self._request(Request.GET, customer_id, {}, {})
 
-    async def patch(self, customer_id: str, body: Mapping[str, object]) -> Answer:
-        """Writes *body*, the camelCase JSON object, to one customer. Raises ValueError as `get` does."""
-        return await self._request(Request.PATCH, customer_id, body)
+    async def patch(
+        self, customer_id: str, body: Mapping[str, object], known: Mapping[str, object] = MappingProxyType({})
+    ) -> Answer:
+        """Writes *body*, the camelCase JSON object, to one customer. Raises ValueError as `get` does.
 
-    async def _request(self, request: Request, customer_id: str, body: Mapping[str, object]) -> Answer:
+        No answer repeats a value of *body* or of *known*, the customer as it was read.
+        """
+        return await self._request(Request.PATCH, customer_id, body, known)
+
+    async def _request(
+        self, request: Request, customer_id: str, body: Mapping[str, object], known: Mapping[str, object]
+    ) -> Answer:
         if _UUID.fullmatch(customer_id) is None:
             raise ValueError("a customer's id is a UUID in lower case; the upstream answers any other with 500")
         if self._pool is None:
             raise RuntimeError("UpstreamClient is used outside its `async with`")
-        sent = Sent(request, customer_id, self._token.current(), body)
+        sent = Sent(request, customer_id, self._token.current(), body, known)
         try:
             received = await self._pool.ask(self._on_the_wire(sent))
         except NotConnected:

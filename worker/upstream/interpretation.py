@@ -49,11 +49,14 @@ class Sent:
     token: str = field(repr=False)
     body: Mapping[str, object] = field(repr=False)
     """What a PATCH carried; empty for a GET."""
+    known: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """The customer as it was read before; empty for a GET."""
 
     def values(self) -> Iterator[str]:
-        """Every text that was sent and that an answer may repeat."""
+        """Every text that an answer may repeat, as far as it is known: what was sent, and what is stored."""
         yield self.token
         yield from _texts(self.body.values())
+        yield from _texts(self.known.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,9 @@ def _redirect(headers: Mapping[str, str]) -> str:
 
 
 def _rejected(sent: Sent, received: Received, quota: Quota | None) -> Rejected:
+    if sent.request is Request.GET:
+        # What it says can only be about the customer, and of that nothing is known yet that could be taken out.
+        return Rejected(received.status, _no_reason(received), frozenset(), quota)
     issues = list(_zod_issues(received.body))
     if not issues:
         return Rejected(received.status, _reason(sent, received), frozenset(), quota)
@@ -135,7 +141,11 @@ def _reason(sent: Sent, received: Received) -> str:
             text = received.body.decode("utf-8", "replace")
         case _:
             text = ""
-    return safe_text(text, sent.values()) or f"no reason that can be shown ({len(received.body)} bytes)"
+    return safe_text(text, sent.values()) or _no_reason(received)
+
+
+def _no_reason(received: Received) -> str:
+    return f"no reason that can be shown ({len(received.body)} bytes)"
 
 
 @dataclass(frozen=True, slots=True)

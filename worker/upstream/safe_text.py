@@ -22,6 +22,10 @@ _LONGEST_LOOK = 4_000
 _TELLING = 12
 """Where this many characters of a sent value appear, the rest of the line may be more of it."""
 
+_LONGEST_NAME = 80
+"""Characters of a name or an address line; anything longer is prose, whose words are everybody's."""
+
+_CAPITALISED = re.compile(r"(?<!\w)(?=[^\W\d_]{3})(?![a-zß-öø-ÿ])\w[\w’'-]*\w")
 _UNPRINTABLE_OR_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 _PERSONAL = re.compile(
     r"""
@@ -41,11 +45,14 @@ _CODE_WORDS = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,39}")
 def safe_text(text: str, sent: Iterable[str] = (), limit: int = LIMIT_CHARACTERS) -> str:
     """*text* on one line, at most *limit* characters, without any of *sent* and anything that looks personal.
 
-    *sent* are the values of the request, the token among them. The result is empty where *text* is.
+    *sent* are the values of the request and of the customer, the token among them; of a short one, such as a name, each
+    capitalised word goes too. The result is empty where *text* is.
     """
     line = _one_line(text[:_LONGEST_LOOK])
+    values = {_one_line(value[: _LONGEST_LOOK + 1]) for value in sent}
+    values |= {word for value in values if len(value) <= _LONGEST_NAME for word in _CAPITALISED.findall(value)}
     # The longest first: a value that contains another leaves no remainder behind.
-    for value in sorted({_one_line(value[: _LONGEST_LOOK + 1]) for value in sent}, key=len, reverse=True):
+    for value in sorted(values, key=len, reverse=True):
         line = _without(line, value)
     line = _PERSONAL.sub(REMOVED, line)
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -18,7 +18,7 @@ def test_place_advice_and_code_are_left_out(fault: Fault) -> None:
         ("key: the record has no key. Use it. [key_missing]", "the record has no key"),
         ("header ce_id: wrong (1 to 2). See there. [x]", "wrong (1 to 2)"),
         ("Conflict: the customer is being merged", "Conflict: the customer is being merged"),
-        ("5 attempts failed, the last PATCH with 500", "5 attempts failed, the last PATCH with 500"),
+        ("PATCH: refused (Conflict: busy). Correct it. [upstream_rejected]", "refused (Conflict: busy)"),
         ("", ""),
     ],
 )

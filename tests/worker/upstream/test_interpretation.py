@@ -248,6 +248,29 @@ def test_a_refusal_repeats_nothing_that_was_sent() -> None:
         assert not any(value in answer.message.lower() for value in ("quux", "zebra", TOKEN))
 
 
+def test_a_refusal_repeats_nothing_that_is_stored() -> None:
+    """What was read before the PATCH is known, and goes in whatever words it comes, also in fields of a newer API."""
+    known = {"name": "Quux Corp", "tags": [{"id": "7", "name": "Zebra"}], "financeContact": "Wilma Flint", "note": None}
+    for said in ("Quux Corp owes", "zebra owes", "ask Wilma", "Flint, Wilma owes"):
+        answer = interpret(
+            Sent(Request.PATCH, CUSTOMER_ID, TOKEN, {"city": "Ghent"}, known), Received(409, {}, said.encode())
+        )
+
+        assert isinstance(answer, Rejected)
+        assert not any(word in answer.message.lower() for word in ("quux", "zebra", "wilma", "flint"))
+
+
+@pytest.mark.parametrize(
+    "body", [b"Wilma Flint is odd", {"error": "Wilma Flint"}, zod({"path": [], "message": "Wilma"})]
+)
+def test_a_refused_read_tells_its_status_alone(body: object) -> None:
+    """It can only speak of the customer, of whom nothing is known yet that could be taken out."""
+    answer = answer_to(Request.GET, 409, body)
+
+    assert isinstance(answer, Rejected)
+    assert answer.message.startswith("no reason that can be shown")
+
+
 def test_a_refusal_is_short_however_many_issues_it_has() -> None:
     """It ends up in a header of a dead letter."""
     answer = answer_to(Request.PATCH, 400, zod(*({"path": [f"f{n}"], "message": "wrong"} for n in range(1_000))))
