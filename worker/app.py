@@ -29,6 +29,7 @@ from worker.kafka.cluster import Cluster
 from worker.kafka.consumer import is_misplaced, leave_on_stop
 from worker.kafka.errors import KafkaFault, KafkaUnreachable
 from worker.kafka.ledger import CLOSE_SECONDS
+from worker.kafka.measured_ledger import MeasuredLedger
 from worker.kafka.members import own_address
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
 from worker.kafka.unretrieved import leave_out_unretrieved
@@ -151,7 +152,9 @@ class Worker:
         self._assignment = Assignment(
             consumer=self._consumer,
             instance_id=settings.kafka_group_instance_id,
-            make_ledger=self._cluster.ledger,
+            make_ledger=lambda partition: MeasuredLedger(
+                self._cluster.ledger(partition), self._metrics, time.monotonic
+            ),
             make_partition=self._make_partition,
             read_back=self._cluster.read_back,
             offsets=self._cluster.offsets,
@@ -179,6 +182,7 @@ class Worker:
             metrics=self._metrics,
             consumer=self._consumer,
             partitions=lambda: self._assignment.partitions,
+            topic=settings.commands_topic,
             now=time.monotonic,
         )
         self._overview = Overview(
@@ -190,6 +194,7 @@ class Worker:
             partitions=lambda: self._assignment.partitions,
             outlook=self._outlook,
             is_member=lambda: self._assignment.is_member and self._lease.is_valid(time.monotonic()),
+            now_ms=_now_ms,
         )
         self._watchdog = ProgressWatchdog(patience_seconds=STALLED_SECONDS)
         self._stopping = asyncio.Event()
@@ -282,7 +287,7 @@ class Worker:
         while True:
             due = time.monotonic() + HOUSEKEEPING_SECONDS
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            self._metrics.loop_delay.set(max(time.monotonic() - due, 0))
+            self._metrics.loop_delay.observe(max(time.monotonic() - due, 0))
             self._token.current()
             if self._token.version != self._token_version:
                 self._token_version = self._token.version
@@ -339,7 +344,7 @@ class Worker:
             ),
             metrics=self._metrics,
             now=time.monotonic,
-            now_ms=lambda: time.time_ns() // 1_000_000,  # noqa: TID251  # expirytime is a point in wall-clock time
+            now_ms=_now_ms,
             random=random.random,
         )
 
@@ -365,6 +370,7 @@ class Worker:
             ),
             is_misplaced=lambda record: is_misplaced(record, self._consumer()),
             is_probing=lambda: not self._gate.is_open,
+            now_ms=_now_ms,
         )
 
     def _asgi(self) -> AsgiFastStream:
@@ -382,6 +388,10 @@ class Worker:
             asgi_routes=routes(overview.status, self._metrics.registry, overview.refresh_gauges, contract),
             logger=None,
         )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000  # noqa: TID251  # records and expirytime are of wall-clock time
 
 
 def _token_source(settings: Settings) -> TokenSource:

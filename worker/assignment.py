@@ -158,6 +158,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             try:
                 await self._own_until_lost(topic_partition, ledger)
             except* (PartitionLost, CommitFailed, CommitUncertain, KafkaError) as lost:
+                if lost.subgroup(PartitionLost) is not None:
+                    self._metrics.fences.inc()
                 log.warning("partition_interrupted", partition=topic_partition.partition, error=str(lost.exceptions[0]))
                 self._leave(topic_partition)
             finally:

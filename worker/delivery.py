@@ -151,6 +151,7 @@ class Delivery:
             self._customers.remove(fold.customer_id)
             self._gate.leave(pass_, self._now())
         if isinstance(verdict, Settled):
+            self._metrics.turns.inc()
             self._metrics.folded.inc(len(verdict.fates) - 1)
             partition.settle(fold, verdict.fates)
         else:
@@ -184,8 +185,8 @@ class Delivery:
         answer = await asking
         now = self._now()
         self._gate.record(pass_, request, answer, now, now - began)
-        self._metrics.requests_of(request.value, type(answer).__name__).inc()
-        self._metrics.request_seconds_of(request.value).observe(now - began)
+        self._metrics.requests_of(request.value, answer.kind).inc()
+        self._metrics.request_seconds.of(request.value).observe(now - began)
         if fold.trail is not None:
             exchange = Exchange(request.value, type(answer).__name__, answer.status, fold.attempts + 1, began, now)
             fold.trail.exchanges.append(exchange)
@@ -219,7 +220,6 @@ class Delivery:
             return Retry(0)
         # Between two failures, and not long before: else the last good answer before an outage would count.
         since, fold.failed_at = fold.failed_at, self._now()
-        self._metrics.retries.inc()
         verdict = fold.unavailable(
             answer,
             request,
@@ -228,6 +228,8 @@ class Delivery:
             policy=self._policy,
             random=self._random,
         )
+        if isinstance(verdict, Retry):
+            self._metrics.retries.inc()
         log.debug(
             "attempt_failed", request=request.value, cause=answer.cause, status=answer.status, verdict=repr(verdict)
         )

@@ -27,6 +27,7 @@ from worker.lanes import Lanes, LaneState
 from worker.telemetry.metrics import Metrics
 from worker.telemetry.reports import Report, Reports
 from worker.telemetry.trail import Trail
+from worker.timeline import Timeline
 from worker.watermark import Watermark
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,8 @@ class PartitionStatistics:
     retrying: int
     committing: int
     commits: int
+    oldest_ms: int | None
+    """When the oldest command that is not settled was published, in milliseconds since 1970."""
 
 
 class Partition:
@@ -79,8 +82,9 @@ class Partition:
         reports: Reports,
         is_misplaced: Callable[[CommandRecord], bool],
         is_probing: Callable[[], bool] = lambda: False,
+        now_ms: Callable[[], int],
     ) -> None:
-        """*is_probing*: whether the upstream as a whole fails, and is only probed."""
+        """*is_probing*: whether the upstream as a whole fails, and is only probed; *now_ms*: milliseconds since 1970."""
         self.topic_partition = topic_partition
         self.lanes = lanes
         self.watermark = watermark
@@ -95,6 +99,8 @@ class Partition:
         self._is_misplaced = is_misplaced
         self._is_probing = is_probing
         self._headroom = Headroom(watermark)
+        self._now_ms = now_ms
+        self._timeline = Timeline()
         self._committer: Committer | None = None
         self._quiet = asyncio.Event()
 
@@ -120,6 +126,7 @@ class Partition:
             if record.offset < self.next_offset:
                 continue
             self.next_offset = record.offset + 1
+            self._timeline.note(record.offset, record.timestamp_ms)
             is_new = self.watermark.begin(record.offset)
             self._take_up(record, is_settled=not is_new)
         if self.next_offset + HORIZON_AHEAD // 2 > self.committer.horizon:
@@ -205,6 +212,7 @@ class Partition:
             retrying=self.lanes.count(LaneState.BACKING_OFF),
             committing=self.lanes.count(LaneState.COMMITTING),
             commits=self.committer.commits,
+            oldest_ms=self._timeline.time_ms(self.watermark.committable) if self.watermark.unfinished else None,
         )
 
     def _take_up(self, record: CommandRecord, *, is_settled: bool) -> None:
@@ -239,15 +247,17 @@ class Partition:
             self._metrics.skipped.inc()
             return
         reports: list[Report] = []
+        records: list[CommandRecord] = []
         letter = None
         if verdict is Verdict.REPEATED:
             self._metrics.repeated.inc()
         else:
+            records.append(record)
             letter = self._dead_letter(record, command_id, dead, reports)
         size = len(record.key or b"") + len(record.value or b"") + RECORD_OVERHEAD_BYTES
         self.held_bytes += size
         self._headroom.begin(1, record.offset)
-        self._submit([Settlement(record.offset, letter)], partial(self._released, size, reports))
+        self._submit([Settlement(record.offset, letter)], partial(self._released, size, records, reports))
 
     def _submit(self, settlements: Sequence[Settlement], committed: Callable[[], None]) -> None:
         self.committer.submit(Decision(settlements, committed))
@@ -257,12 +267,29 @@ class Partition:
         self.held_bytes -= sum(held_bytes(command) for command in commands)
         self._headroom.end(len(commands))
         self.lanes.committed(customer_id)
-        self._reports.tell(reports, self.watermark.committable)
+        self._published([command.record for command in commands], reports)
 
-    def _released(self, size: int, reports: Sequence[Report]) -> None:
+    def _released(self, size: int, records: Sequence[CommandRecord], reports: Sequence[Report]) -> None:
         self.held_bytes -= size
         self._headroom.end(1)
-        self._reports.tell(reports, self.watermark.committable)
+        self._published(records, reports)
+
+    def _published(self, records: Sequence[CommandRecord], reports: Sequence[Report]) -> None:
+        """The outcomes of these commands are in Kafka; every dead letter among them has a report."""
+        metrics, now_ms = self._metrics, self._now_ms()
+        events = len(records)
+        for report in reports:
+            if report.death is not None:
+                metrics.outcomes_of("dead_letter", report.death.reason.value).inc()
+                events -= 1
+        if events:
+            metrics.outcomes_of("event", "").inc(events)
+        for record in records:
+            if record.timestamp_ms > 0:
+                metrics.command_seconds.observe(max(now_ms - record.timestamp_ms, 0) / 1_000)
+        committable = self.watermark.committable
+        self._timeline.forget(committable)
+        self._reports.tell(reports, committable)
 
     def _allowance(self) -> Allowance:
         allowance = self._headroom.allowance(read_below=self.next_offset, is_probing=self._is_probing())
@@ -283,7 +310,6 @@ class Partition:
             reports.append(report)
         traceparent = command.traceparent if report is None else report.traceparent
         record = event_record(command, fate.customer, outlets.event_format, value=value, traceparent=traceparent)
-        self._metrics.outcomes_of("event", "").inc()
 
         def instead(error: str) -> Publication:
             problem = Problem("outcome_too_large", "event", error)
@@ -307,7 +333,6 @@ class Partition:
         traceparent: str | None = None,
     ) -> Publication:
         """The dead letter; adds to *reports*."""
-        self._metrics.outcomes_of("dead_letter", dead.reason.value).inc()
         reports.append(
             self._reports.dead_letter(
                 record,

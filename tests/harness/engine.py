@@ -236,6 +236,7 @@ def make_partition(
         metrics=metrics,
         reports=Reports(now=clock, tells_events=True),
         is_misplaced=lambda _record: False,
+        now_ms=lambda: EPOCH_MS + int(clock() * 1_000),
     )
     committer = Committer(
         ledger,

@@ -66,7 +66,7 @@ def _lane_freed_before_commit() -> AbstractContextManager[None]:
 
 
 def _only_bytes(partition: Partition, commands: Sequence[Command]) -> None:
-    partition._released(sum(held_bytes(command) for command in commands), [])
+    partition._released(sum(held_bytes(command) for command in commands), [], [])
 
 
 def _no_horizon() -> AbstractContextManager[None]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from aiokafka import TopicPartition
@@ -12,7 +13,7 @@ from handlers.command import Priority
 from handlers.errors import Reason
 from handlers.event import EventFormat
 from handlers.record import CommandRecord, Headers, OutcomeKind
-from harness.builders import TOPIC, a_customer, a_record, customer_id, offsets
+from harness.builders import TIMESTAMP_MS, TOPIC, a_customer, a_record, customer_id, offsets
 from harness.engine import fates, header
 from harness.memory_ledger import MemoryLedger
 from harness.virtual_time import run_virtually, settled
@@ -27,6 +28,7 @@ from worker.telemetry.reports import Reports
 from worker.watermark import Watermark
 
 LIVE = Priority.LIVE
+NOW_MS = TIMESTAMP_MS + 2_500
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 IDENTITY: Headers = (
     ("ce_specversion", b"1.0"),
@@ -59,6 +61,7 @@ def a_partition(
         reports=Reports(now=lambda: 0.0, tells_events=True),
         is_misplaced=is_misplaced,
         is_probing=lambda: is_probing,
+        now_ms=lambda: NOW_MS,
     )
     committer = Committer(
         ledger,
@@ -474,15 +477,69 @@ def test_statistics_say_where_the_partition_stands() -> None:
     [
         pytest.param(Applied(a_customer()), {"event": {"": 1}}, id="an event"),
         pytest.param(Dead(Reason.EXPIRED, "late", None, 0), {"dead_letter": {"expired": 1}}, id="a dead letter"),
+        pytest.param(
+            Applied(a_customer(0, {"note": "x" * 2_000})), {"dead_letter": {"too_large": 1}}, id="an event too large"
+        ),
     ],
 )
-def test_outcomes_are_counted(fate: Applied | Dead, expected: dict[str, dict[str, int]]) -> None:
-    """By kind and reason."""
-    partition, _ = a_partition()
-    partition.receive([a_record(0)])
-    partition.settle(taken(partition), [fate])
+def test_outcomes_are_counted_once_they_are_public(fate: Applied | Dead, expected: dict[str, dict[str, int]]) -> None:
+    """By kind and reason: what Kafka took, and not what was meant."""
 
-    assert partition._metrics.outcomes_by_reason() == expected
+    async def scenario() -> None:
+        partition, committer = a_partition(MemoryLedger(largest_value_bytes=1_500))
+        partition.receive([a_record(0)])
+        partition.settle(taken(partition), [fate])
+        assert partition._metrics.outcomes_by_reason() == {}
+        await committed(committer)
+
+        assert partition._metrics.outcomes_by_reason() == expected
+        assert partition._metrics.settled() == 1
+
+    run_virtually(scenario())
+
+
+def test_time_that_commands_took_is_counted_from_their_publishing() -> None:
+    """All of a fold, and dead letters too; not copies, which have no outcome, nor records without a time."""
+
+    async def scenario() -> None:
+        partition, committer = a_partition()
+        first, second = a_record(0, customer=1), a_record(1, customer=1)
+        partition.receive([first, second, a_record(2, value=b"{"), replace(a_record(3), timestamp_ms=-1)])
+        partition.settle(taken(partition), [Applied(a_customer()), Applied(a_customer())])
+        partition.settle(taken(partition), [Applied(a_customer())])
+        await committed(committer)
+
+        series = partition._metrics.command_seconds.of()
+        assert (series.count, series.total) == (3, 3 * (NOW_MS - TIMESTAMP_MS) / 1_000)
+
+    run_virtually(scenario())
+
+
+def test_oldest_command_is_the_first_that_is_not_settled() -> None:
+    """Whatever was settled beyond it; none where nothing waits."""
+
+    async def scenario() -> None:
+        partition, committer = a_partition()
+        partition.receive(
+            [
+                replace(a_record(offset, customer=offset), timestamp_ms=TIMESTAMP_MS + 60_000 * offset)
+                for offset in range(3)
+            ]
+        )
+        folds = [taken(partition) for _ in range(3)]
+        partition.settle(folds[1], [Applied(a_customer())])
+        await committed(committer)
+        assert partition.statistics().oldest_ms == TIMESTAMP_MS
+
+        partition.settle(folds[0], [Applied(a_customer())])
+        await committed(committer)
+        assert partition.statistics().oldest_ms == TIMESTAMP_MS + 120_000
+
+        partition.settle(folds[2], [Applied(a_customer())])
+        await committed(committer)
+        assert partition.statistics().oldest_ms is None
+
+    run_virtually(scenario())
 
 
 @pytest.mark.parametrize(

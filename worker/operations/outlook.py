@@ -29,13 +29,15 @@ class Outlook:
         metrics: Metrics,
         consumer: Callable[[], AIOKafkaConsumer | None],
         partitions: Callable[[], Mapping[TopicPartition, Partition]],
+        topic: str,
         now: Callable[[], float],
     ) -> None:
-        """*now* is monotonic seconds."""
+        """*topic* is that of the commands; *now* is monotonic seconds."""
         self._gate = gate
         self._metrics = metrics
         self._consumer = consumer
         self._partitions = partitions
+        self._topic = topic
         self._now = now
         self._log_ends = LogEnds()
         self._was_busy = False
@@ -58,6 +60,11 @@ class Outlook:
             return None
         unread = self._log_ends.unread(consumer, topic_partition, partition.next_offset)
         return None if unread is None else unread + partition.watermark.unfinished
+
+    def topic_partitions(self) -> int:
+        """How many partitions the command topic has; 0 where that is not known yet."""
+        consumer = self._consumer()
+        return 0 if consumer is None else len(consumer.partitions_for_topic(self._topic) or ())
 
     def supply(self) -> Supply:
         """What is left of the upstream's budget for all replicas together."""

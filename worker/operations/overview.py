@@ -32,7 +32,9 @@ class Overview:
         partitions: Callable[[], Mapping[TopicPartition, Partition]],
         outlook: Outlook,
         is_member: Callable[[], bool],
+        now_ms: Callable[[], int],
     ) -> None:
+        """*now_ms* is milliseconds since 1970."""
         self._worker = worker
         self._delivery = delivery
         self._gate = gate
@@ -41,6 +43,7 @@ class Overview:
         self._partitions = partitions
         self._outlook = outlook
         self._is_member = is_member
+        self._now_ms = now_ms
         self.state = "starting"
         self.is_stalled = False
 
@@ -74,22 +77,37 @@ class Overview:
 
     def refresh_gauges(self, status: Status) -> None:
         """Sets the gauges that are only looked at when somebody asks."""
-        metrics = self._metrics
-        for gauge in (metrics.waiting, metrics.retrying, metrics.lag):
+        metrics, gate, now_ms = self._metrics, self._gate, self._now_ms()
+        for gauge in (metrics.waiting, metrics.retrying, metrics.lag, metrics.oldest):
             gauge.clear()  # a partition that was given away is shown by whoever has it now
         for partition in status.partitions:
-            label = str(partition.statistics.partition)
-            metrics.waiting.labels(label).set(partition.statistics.unfinished)
-            metrics.retrying.labels(label).set(partition.statistics.retrying)
+            statistics = partition.statistics
+            label = str(statistics.partition)
+            metrics.waiting.labels(label).set(statistics.unfinished)
+            metrics.retrying.labels(label).set(statistics.retrying)
+            oldest_ms = now_ms if statistics.oldest_ms is None else statistics.oldest_ms
+            metrics.oldest.labels(label).set(max(now_ms - oldest_ms, 0) / 1_000)
             if partition.lag is not None:
                 metrics.lag.labels(label).set(partition.lag)
-        metrics.in_flight.set(self._gate.under_way)
+        metrics.lag_requests.set(status.forecast.requests)
+        metrics.drained_at.set(now_ms / 1_000 + status.forecast.seconds)
         metrics.held_bytes.set(sum(partition.statistics.held_bytes for partition in status.partitions))
+        metrics.requests_per_command.set(self._outlook.experience.requests_per_command)
+        metrics.in_flight.set(gate.under_way)
+        metrics.most_in_flight.set(gate.concurrency.limit)
+        supply = self._outlook.supply()
+        metrics.budget_remaining.set(supply.remaining)
+        metrics.budget_limit.set(supply.limit)
+        metrics.budget_window.set(supply.window_seconds)
+        metrics.budget_share.set(gate.budget.share)
         for request in Request:
-            metrics.circuit_open.labels(request.value).set(self._gate.circuit(request) is not CircuitState.CLOSED)
+            metrics.circuit_open.labels(request.value).set(gate.circuit(request) is not CircuitState.CLOSED)
         metrics.held.set(bool(status.held_for))
-        if status.budget_remaining is not None:
-            metrics.budget_remaining.set(status.budget_remaining)
+        metrics.partitions.set(len(status.partitions))
+        metrics.topic_partitions.set(self._outlook.topic_partitions())
+        metrics.ready.set(status.ready)
+        metrics.alive.set(status.alive)
+        metrics.build.labels(status.version, status.delivery).set(1)
 
     def _reason(self, *, stuck: bool) -> str:
         if stuck:

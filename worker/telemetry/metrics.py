@@ -1,89 +1,122 @@
-"""Every metric, declared once: its name, its unit, its meaning. No label holds an identifier of a person."""
+"""The metrics of one worker, made from their declarations in the catalogue."""
 
+import sys
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.samples import Sample
 
-LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600)
+from worker.telemetry import catalogue
+from worker.telemetry.catalogue import Declaration
+from worker.telemetry.histogram import Histogram
+
+# When each counter began, as a gauge beside it: the process says that once.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
 
 
 class Metrics:
-    """The worker's metrics in one registry."""
+    """The worker's metrics in one registry.
+
+    Every series that can be named beforehand is there from the beginning: the first step of a series that appears with
+    it is lost on whoever asks for an increase.
+    """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self.received = self._counter("commands_received_total", "Command records read from Kafka.")
-        self.skipped = self._counter("commands_skipped_total", "Records read again that were settled before.")
-        self.repeated = self._counter("commands_repeated_total", "Copies of a command, settled without an outcome.")
-        self.misplaced = self._counter(
-            "commands_misplaced_total", "Commands found on another partition than murmur2 of their key says."
-        )
-        self.lost_to_retention = self._counter(
-            "commands_lost_to_retention_total", "Offsets that retention deleted before they were read."
-        )
-        self.outcomes = self._counter(
-            "outcomes_total",
-            "Commands decided, by outcome (event, dead_letter) and dead-letter reason.",
-            "outcome",
-            "reason",
-        )
-        self.requests = self._counter(
-            "upstream_requests_total", "Requests sent, by kind and answer.", "request", "answer"
-        )
-        self.request_seconds = Histogram(
-            "customer_sync_upstream_request_seconds",
-            "Time from sending a request to its answer.",
-            ["request"],
-            buckets=LATENCY_BUCKETS,
-            registry=self.registry,
-        )
+        if sys.platform == "linux":
+            ProcessCollector(registry=self.registry)
+        self.received = self._counter(catalogue.RECEIVED)
+        self.skipped = self._counter(catalogue.SKIPPED)
+        self.repeated = self._counter(catalogue.REPEATED)
+        self.misplaced = self._counter(catalogue.MISPLACED)
+        self.lost_to_retention = self._counter(catalogue.LOST_TO_RETENTION)
+        self.outcomes = self._counter(catalogue.OUTCOMES)
+        self.command_seconds = self._histogram(catalogue.COMMAND_SECONDS)
+
+        self.lag = self._gauge(catalogue.LAG)
+        self.lag_requests = self._gauge(catalogue.LAG_REQUESTS)
+        self.drained_at = self._gauge(catalogue.DRAINED_AT)
+        self.oldest = self._gauge(catalogue.OLDEST)
+        self.waiting = self._gauge(catalogue.WAITING)
+        self.retrying = self._gauge(catalogue.RETRYING)
+        self.held_bytes = self._gauge(catalogue.HELD_BYTES)
+
+        self.requests = self._counter(catalogue.REQUESTS)
+        self.request_seconds = self._histogram(catalogue.REQUEST_SECONDS)
+        self.retries = self._counter(catalogue.RETRIES)
+        self.turns = self._counter(catalogue.TURNS)
+        self.folded = self._counter(catalogue.FOLDED)
+        self.requests_per_command = self._gauge(catalogue.REQUESTS_PER_COMMAND)
+        self.in_flight = self._gauge(catalogue.IN_FLIGHT)
+        self.most_in_flight = self._gauge(catalogue.MOST_IN_FLIGHT)
+        self.budget_remaining = self._gauge(catalogue.BUDGET_REMAINING)
+        self.budget_limit = self._gauge(catalogue.BUDGET_LIMIT)
+        self.budget_window = self._gauge(catalogue.BUDGET_WINDOW)
+        self.budget_share = self._gauge(catalogue.BUDGET_SHARE)
+        self.circuit_open = self._gauge(catalogue.CIRCUIT_OPEN)
+        self.held = self._gauge(catalogue.HELD)
+
+        self.commit_seconds = self._histogram(catalogue.COMMIT_SECONDS)
+        self.commit_failures = self._counter(catalogue.COMMIT_FAILURES)
+        self.rebalances = self._counter(catalogue.REBALANCES)
+        self.fences = self._counter(catalogue.FENCES)
+        self.partitions = self._gauge(catalogue.PARTITIONS)
+        self.topic_partitions = self._gauge(catalogue.TOPIC_PARTITIONS)
+
+        self.ready = self._gauge(catalogue.READY)
+        self.alive = self._gauge(catalogue.ALIVE)
+        self.loop_delay = self._histogram(catalogue.LOOP_DELAY)
+        self.spans = self._counter(catalogue.SPANS)
+        self.build = self._gauge(catalogue.BUILD)
+
         # Looking up the labels costs more than counting, and both are done for every request.
         self.requests_of = cache(self.requests.labels)
-        self.request_seconds_of = cache(self.request_seconds.labels)
         self.outcomes_of = cache(self.outcomes.labels)
-        self.retries = self._counter("retries_total", "Attempts that failed and are tried again.")
-        self.folded = self._counter("commands_folded_total", "Commands that shared their requests with an earlier one.")
-        self.spans = self._counter(
-            "spans_total", "Spans of traced commands, by what became of them (exported, failed, dropped).", "outcome"
-        )
-        self.rebalances = self._counter("rebalances_total", "Assignments of partitions to this worker.")
-        self.loop_delay = self._gauge("loop_delay_seconds", "How late the event loop last ran a timer.")
-        self.waiting = self._gauge("commands_waiting", "Commands in memory that are not settled.", "partition")
-        self.lag = self._gauge("lag_commands", "Commands that are not settled, read or still in the log.", "partition")
-        self.retrying = self._gauge("lanes_retrying", "Customers whose retry waits.", "partition")
-        self.in_flight = self._gauge("turns_in_flight", "Customers whose requests are under way.")
-        self.held_bytes = self._gauge("held_bytes", "Memory counted for waiting commands.")
-        self.circuit_open = self._gauge(
-            "circuit_open", "1 while the circuit for this kind of request is open.", "request"
-        )
-        self.held = self._gauge("held", "1 while a fault of the deployment holds everything.")
-        self.budget_remaining = self._gauge(
-            "budget_remaining_requests",
-            "Requests left in the window for all replicas together, as far as this one knows.",
-        )
+        self._begin_series()
 
     def outcomes_by_reason(self) -> dict[str, dict[str, int]]:
-        """Commands decided, by outcome and dead-letter reason (empty for events)."""
+        """Commands settled, by outcome and dead-letter reason (empty for events), of those that there were."""
         totals: dict[str, dict[str, int]] = {}
-        for sample in self._samples(self.outcomes):
-            totals.setdefault(sample.labels["outcome"], {})[sample.labels["reason"]] = int(sample.value)
+        for sample in _samples(self.outcomes):
+            if sample.value:
+                totals.setdefault(sample.labels["outcome"], {})[sample.labels["reason"]] = int(sample.value)
         return totals
 
     def settled(self) -> int:
         """Commands settled so far, copies included."""
-        return int(sum(sample.value for counter in (self.outcomes, self.repeated) for sample in self._samples(counter)))
+        return int(sum(sample.value for counter in (self.outcomes, self.repeated) for sample in _samples(counter)))
 
     def requests_sent(self) -> int:
         """Requests sent upstream so far."""
-        return int(sum(sample.value for sample in self._samples(self.requests)))
+        return int(sum(sample.value for sample in _samples(self.requests)))
 
-    @staticmethod
-    def _samples(counter: Counter) -> list[Sample]:
-        return [s for family in counter.collect() for s in family.samples if s.name.endswith("_total")]
+    def _begin_series(self) -> None:
+        for reason in catalogue.REASON.values:
+            self.outcomes_of("dead_letter" if reason else "event", reason)
+        for request in catalogue.REQUEST.values:
+            for answer in catalogue.ANSWER.values:
+                self.requests_of(request, answer)
+        for failure in catalogue.FAILURE.values:
+            self.commit_failures.labels(failure)
+        for fate in catalogue.FATE.values:
+            self.spans.labels(fate)
 
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        return Counter(f"customer_sync_{name}", meaning, labels, registry=self.registry)
+    def _counter(self, declared: Declaration) -> Counter:
+        return Counter(declared.name, declared.meaning, _label_names(declared), registry=self.registry)
 
-    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
-        return Gauge(f"customer_sync_{name}", meaning, labels, registry=self.registry)
+    def _gauge(self, declared: Declaration) -> Gauge:
+        return Gauge(declared.name, declared.meaning, _label_names(declared), registry=self.registry)
+
+    def _histogram(self, declared: Declaration) -> Histogram:
+        labels = [(label.name, label.values) for label in declared.labels]
+        histogram = Histogram(declared.name, declared.meaning, declared.buckets, *(labels[0] if labels else ()))
+        self.registry.register(histogram)
+        return histogram
+
+
+def _label_names(declared: Declaration) -> tuple[str, ...]:
+    return tuple(label.name for label in declared.labels)
+
+
+def _samples(counter: Counter) -> list[Sample]:
+    return [s for family in counter.collect() for s in family.samples if s.name.endswith("_total")]

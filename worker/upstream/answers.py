@@ -52,6 +52,7 @@ class Quota:
 class Ok:
     """The customer as the upstream holds it now; after a PATCH this is a later read and no echo of what was sent."""
 
+    kind: ClassVar = "ok"
     status: ClassVar = 200
     customer: Customer = field(repr=False)
     quota: Quota | None = None
@@ -61,6 +62,7 @@ class Ok:
 class NotFound:
     """A GET's 404: nobody, or nobody this token may see, has this id. A PATCH would create a customer."""
 
+    kind: ClassVar = "not_found"
     status: ClassVar = 404
     quota: Quota | None = None
 
@@ -72,6 +74,7 @@ class Rejected:
     *fields* are the refused fields in the API's camelCase, empty where the answer names none.
     """
 
+    kind: ClassVar = "rejected"
     status: int
     message: str
     fields: frozenset[str] = frozenset()
@@ -82,6 +85,7 @@ class Rejected:
 class RateLimited:
     """429: nothing was done, and nothing will be for *retry_after_seconds* (1 to 3,600)."""
 
+    kind: ClassVar = "rate_limited"
     status: ClassVar = 429
     retry_after_seconds: float
     quota: Quota | None = None
@@ -99,6 +103,11 @@ class Unavailable:
     quota: Quota | None = None
 
     @property
+    def kind(self) -> str:
+        """One word for it, as for every answer: why nothing usable came."""
+        return "server_error" if self.cause == "status" else self.cause
+
+    @property
     def may_be_the_commands_fault(self) -> bool:
         """Only a 500 can be: every poisonous request that was met upstream got a 500, never another 5xx."""
         return self.status == 500 and self.cause == "status"
@@ -108,6 +117,7 @@ class Unavailable:
 class DeploymentFault:
     """401, 403, 407 or a redirect: token, scope or address are wrong, for every customer alike."""
 
+    kind: ClassVar = "deployment_fault"
     status: int
     message: str
     quota: Quota | None = None
@@ -117,6 +127,7 @@ class DeploymentFault:
 class ContractBroken:
     """A 2xx that is not the `UpdateCustomerResponse` of the customer asked for; a PATCH has probably been applied."""
 
+    kind: ClassVar = "contract_broken"
     status: int
     message: str
     quota: Quota | None = None

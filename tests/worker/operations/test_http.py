@@ -26,6 +26,7 @@ STATISTICS = PartitionStatistics(
     retrying=1,
     committing=1,
     commits=12,
+    oldest_ms=None,
 )
 STATUS = Status(
     state="running",

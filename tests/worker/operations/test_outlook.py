@@ -68,6 +68,7 @@ async def a_scene(engine: Engine) -> AsyncIterator[Scene]:
         metrics=engine.metrics,
         consumer=lambda: cast("AIOKafkaConsumer", consumer),
         partitions=lambda: {PLACE: engine.partitions[0]},
+        topic=TOPIC,
         now=now,
     )
     async with asyncio.TaskGroup() as tasks:

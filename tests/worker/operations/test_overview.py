@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from prometheus_client import generate_latest
 
 from harness.builders import TOPIC, a_customer, a_record, customer_id
-from harness.engine import make_partition
+from harness.engine import EPOCH_MS, make_partition
 from harness.memory_ledger import MemoryLedger
 from worker.operations.outlook import Outlook
 from worker.operations.overview import LONGEST_POLL_PAUSE_SECONDS, Overview
@@ -35,6 +35,10 @@ class Consumer:
     def assignment(self) -> set[TopicPartition]:
         """The partitions that the group gave."""
         return set(self.ends)
+
+    def partitions_for_topic(self, _topic: str) -> set[int]:
+        """All that there are."""
+        return {0, 1, 2, 3, 4, 5}
 
     def last_stable_offset(self, partition: TopicPartition) -> int | None:
         """The end of the log as the last fetch saw it."""
@@ -70,7 +74,12 @@ def a_scene(*, limit: int = 0, is_member: bool = True, numbers: tuple[int, ...] 
         partitions[TopicPartition(TOPIC, number)] = partition
     consumer = Consumer(dict.fromkeys(partitions, 10))
     outlook = Outlook(
-        gate=gate, metrics=metrics, consumer=lambda: consumer, partitions=lambda: partitions, now=lambda: 0.0
+        gate=gate,
+        metrics=metrics,
+        consumer=lambda: consumer,
+        partitions=lambda: partitions,
+        topic=TOPIC,
+        now=lambda: 0.0,
     )
     overview = Overview(
         worker="worker-1",
@@ -81,6 +90,7 @@ def a_scene(*, limit: int = 0, is_member: bool = True, numbers: tuple[int, ...] 
         partitions=lambda: partitions,
         outlook=outlook,
         is_member=lambda: is_member,
+        now_ms=lambda: EPOCH_MS,
     )
     overview.state = "running" if running else "starting"
     return Scene(overview, gate, metrics, partitions, consumer)
@@ -217,6 +227,21 @@ def test_gauges_show_what_is_held_and_waits() -> None:
 
     assert 'customer_sync_commands_waiting{partition="5"} 1.0' in page
     assert 'customer_sync_lag_commands{partition="0"} 10.0' in page
+    assert "customer_sync_lag_requests 40.0" in page
+    assert "customer_sync_lag_drained_timestamp_seconds 1.764e+09" in page
+    assert 'customer_sync_oldest_command_age_seconds{partition="5"} 0.0' in page
+    assert "customer_sync_requests_per_command 2.0" in page
+    assert "customer_sync_turns_in_flight_limit 4.0" in page
+    assert "customer_sync_budget_limit_requests 1000.0" in page
+    assert "customer_sync_budget_window_seconds 600.0" in page
+    assert "customer_sync_budget_share_ratio 1.0" in page
+    assert "customer_sync_partitions 2.0" in page
+    assert "customer_sync_topic_partitions 6.0" in page
+    assert "customer_sync_ready 1.0" in page
+    assert "customer_sync_alive 1.0" in page
+    assert (
+        f'customer_sync_build_info{{delivery="exactly_once",version="{scene.overview.status().version}"}} 1.0' in page
+    )
     assert 'customer_sync_lanes_retrying{partition="0"} 0.0' in page
     assert f"customer_sync_held_bytes {float(held)}" in page
     assert "customer_sync_budget_remaining_requests 1000.0" in page
@@ -230,10 +255,30 @@ def test_gauges_show_what_is_wrong() -> None:
     scene = a_scene()
     learn(scene.gate, Request.GET, Unavailable(503, "status"), customers=3)
     assert 'customer_sync_circuit_open{request="GET"} 1.0' in scene.page()
+    assert "customer_sync_lag_drained_timestamp_seconds +Inf" in scene.page()
     scene = a_scene()
     learn(scene.gate, Request.GET, DeploymentFault(403, "no"))
 
     assert "customer_sync_held 1.0" in scene.page()
+    assert "customer_sync_ready 0.0" in scene.page()
+
+
+def test_age_of_the_oldest_command_is_told() -> None:
+    """That of each partition, and none where nothing waits."""
+    scene = a_scene()
+    scene.overview._now_ms = lambda: EPOCH_MS + 90_500
+    assert 'customer_sync_oldest_command_age_seconds{partition="0"} 90.5' in scene.page()
+
+    scene.partitions[TopicPartition(TOPIC, 0)].watermark.complete(0)
+    assert 'customer_sync_oldest_command_age_seconds{partition="0"} 0.0' in scene.page()
+
+
+def test_no_limit_is_no_exhausted_budget() -> None:
+    """Zero would look like one."""
+    page = a_scene(limit=0).page()
+
+    assert "customer_sync_budget_remaining_requests +Inf" in page
+    assert "customer_sync_budget_limit_requests +Inf" in page
 
 
 def test_gauges_show_no_lag_that_nobody_knows() -> None:
