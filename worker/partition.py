@@ -84,7 +84,7 @@ class Partition:
         is_probing: Callable[[], bool] = lambda: False,
         now_ms: Callable[[], int],
     ) -> None:
-        """*is_probing*: whether the upstream as a whole fails, and is only probed; *now_ms*: milliseconds since 1970."""
+        """*is_probing*: whether the upstream as a whole fails, and is only probed. *now_ms* is ms since 1970."""
         self.topic_partition = topic_partition
         self.lanes = lanes
         self.watermark = watermark

@@ -229,7 +229,7 @@ async def test_a_collector_that_fails_costs_nobody_anything_but_spans(stage: Sta
 
         async def counted() -> bool:
             page = (await worker.get("/metrics"))[1]
-            return any(re.search(rf'spans_total{{outcome="{fate}"}} [1-9]', page) for fate in fates)
+            return any(re.search(rf'spans_total{{fate="{fate}"}} [1-9]', page) for fate in fates)
 
         await eventually(counted, within_seconds=20, what="lost spans are counted")
         began = time.monotonic()

@@ -15,7 +15,7 @@ PARTITIONS = 4
 
 
 def test_series_are_bounded_whatever_customers_there_are(pytestconfig: pytest.Config) -> None:
-    """Through the engine, some of them unknown, refused, failing or published wrongly; `make cardinality` takes more."""
+    """Through the engine, some unknown, refused, failing or published wrongly; `make cardinality` takes more."""
     customers: int = pytestconfig.getoption("--customers")
 
     def misbehave(sent: Sent) -> Answer | None:

@@ -144,7 +144,7 @@ def test_spans_beyond_what_the_queue_holds_are_dropped_and_counted() -> None:
     tracing.export(reported(tracing, *range(3)), 1.0)
 
     def count(outcome: str) -> float | None:
-        return metrics.registry.get_sample_value("customer_sync_spans_total", {"outcome": outcome})
+        return metrics.registry.get_sample_value("customer_sync_spans_total", {"fate": outcome})
 
     assert count("dropped") == 26 - 20
     blocked.set()
