@@ -104,7 +104,9 @@ MISPLACED = _counter(
     "commands_misplaced_total", "commands", "Commands found on another partition than murmur2 of their key says."
 )
 LOST_TO_RETENTION = _counter(
-    "commands_lost_to_retention_total", "offsets", "Offsets that retention deleted before they were read, most of them commands."
+    "commands_lost_to_retention_total",
+    "offsets",
+    "Offsets that retention deleted before they were read, most of them commands.",
 )
 OUTCOMES = _counter(
     "outcomes_total", "commands", "Commands whose outcome is in Kafka; the reason is that of a dead letter.",
