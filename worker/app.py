@@ -29,7 +29,7 @@ from worker.kafka.cluster import Cluster
 from worker.kafka.consumer import is_misplaced, leave_on_stop
 from worker.kafka.errors import KafkaFault, KafkaUnreachable
 from worker.kafka.ledger import CLOSE_SECONDS
-from worker.kafka.measured_ledger import MeasuredLedger
+from worker.kafka.measured_ledger import measured
 from worker.kafka.members import own_address
 from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, subscribe
 from worker.kafka.unretrieved import leave_out_unretrieved
@@ -152,9 +152,7 @@ class Worker:
         self._assignment = Assignment(
             consumer=self._consumer,
             instance_id=settings.kafka_group_instance_id,
-            make_ledger=lambda partition: MeasuredLedger(
-                self._cluster.ledger(partition), self._metrics, time.monotonic
-            ),
+            make_ledger=measured(self._cluster.ledger, self._metrics, time.monotonic),
             make_partition=self._make_partition,
             read_back=self._cluster.read_back,
             offsets=self._cluster.offsets,

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from aiokafka import TopicPartition
+
 from worker.kafka.errors import CommitFailed, CommitUncertain, KafkaRefused, OutcomeTooLarge, PartitionLost
 from worker.kafka.ledger import Ledger, Publication
 from worker.telemetry.metrics import Metrics
@@ -40,3 +42,10 @@ class MeasuredLedger:
     async def close(self) -> None:
         """See `Ledger.close`."""
         await self._ledger.close()
+
+
+def measured(
+    make_ledger: Callable[[TopicPartition], Ledger], metrics: Metrics, now: Callable[[], float]
+) -> Callable[[TopicPartition], Ledger]:
+    """Makes the same ledgers, measured."""
+    return lambda partition: MeasuredLedger(make_ledger(partition), metrics, now)
