@@ -24,6 +24,8 @@ _COLUMNS = """\
 
 - **commands/s**: from the broker's timestamps of the events, without the first and the last 5 %. The limit is what
   physics allows without coalescing: in flight ÷ (2 × latency), or the rate at which commands are sent.
+- **of the formula**: of what [capacity.md](capacity.md) expects of the worker with the requests and the CPU seconds
+  per command that were measured.
 - **p50, p99**: from handing a command to the producer until a reader of committed records has its event. Where
   everything is published at once, this is mostly waiting.
 - **CPU s**: of the contestant's process for 1,000 commands, from the publication on; start and warm-up are not in it.
@@ -31,7 +33,7 @@ _COLUMNS = """\
 - **requests**: sent upstream for each command; without coalescing there are 2.
 - **twice**: commands with more than one outcome; **back**: requests that moved a customer back to an older state."""
 _TABLE_HEAD = (
-    "| contestant | commands/s | of the worker's | of the limit | p50 ms | p99 ms | CPU s | peak MiB "
+    "| contestant | commands/s | of the worker's | of the limit | of the formula | p50 ms | p99 ms | CPU s | peak MiB "
     "| requests | twice | back |"
 )
 _JUDGED = """\
@@ -127,7 +129,7 @@ def _section(scenario: Scenario, results: Sequence[Measurement]) -> str:
         f"Limit without coalescing: {scenario.limit_per_second:,.0f}/s.",
         "",
         _TABLE_HEAD,
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     names = _contestants(results, scenario.name)
     first = _medians(results, scenario.name, names[0])["rate"] or 1.0
@@ -139,6 +141,7 @@ def _section(scenario: Scenario, results: Sequence[Measurement]) -> str:
             f"{rate:,.0f}",
             f"{rate / first:.2f}",
             f"{rate / scenario.limit_per_second:.2f}",
+            _number(_of_the_formula(scenario, row) if CONTESTANTS[name].is_worker else None, 2),
             _number(row["p50_ms"], 0),
             _number(row["p99_ms"], 0),
             _number(row["cpu_seconds_per_1000"], 2),
@@ -163,6 +166,16 @@ def _medians(results: Sequence[Measurement], scenario: str, contestant: str) -> 
         *("outcomes_twice", "moved_back"),
     )
     return {name: middle(name) for name in names}
+
+
+def _of_the_formula(scenario: Scenario, row: Row) -> float | None:
+    """The rate as a part of what docs/capacity.md expects; None where that was not measured."""
+    rate, requests, cpu_seconds = row["rate"], row["requests_per_command"], row["cpu_seconds_per_1000"]
+    if not rate or not requests or not cpu_seconds:
+        return None
+    by_latency = scenario.in_flight / (requests * scenario.latency_ms / 1000)
+    expected = min(by_latency, 1000 / cpu_seconds)
+    return rate / min(expected, scenario.per_second or expected)
 
 
 def _in_order(results: Sequence[Measurement]) -> list[Scenario]:
