@@ -175,6 +175,11 @@ class Broker:
         """What a read_committed reader of the outcome topics sees."""
         return [outcome for outcome in self.outcomes if outcome.transaction.state is State.COMMITTED]
 
+    def decided(self) -> list[Outcome]:
+        """What such a reader sees, or will in a moment."""
+        seen = {State.COMMITTED, State.COMMITTING}
+        return [outcome for outcome in self.outcomes if outcome.transaction.state in seen]
+
     def _write_markers(self, producer: Producer, transaction: Transaction) -> None:
         transaction.state = State.COMMITTED
         self.committed |= transaction.offsets

@@ -31,19 +31,27 @@ class Listener(Protocol):
         """Before a join."""
 
 
+def never_reset(_strategy: object) -> None:
+    """Nothing is ever deleted from the log, so no position is ever out of its range."""
+
+
 @dataclass(slots=True)
 class Place:
     """One assigned partition: the next offset to read, once it is known."""
 
     position: int | None = None
     is_paused: bool = False
+    await_reset: Callable[[object], None] = never_reset
 
 
 class Subscription:
     """What the worker looks up in aiokafka's subscription state."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], place_of: Callable[[TopicPartition], Place]) -> None:
         self._now = now
+        # aiokafka keeps a partition's state in the assignment of the subscription of its subscription state.
+        self.subscription = self.assignment = self
+        self.state_value = place_of
         self.is_asking = False
         self.asked_at = now()
 
@@ -176,7 +184,7 @@ class ModelConsumer:
         self._places: dict[TopicPartition, Place] = {}
         self._changed = asyncio.Event()
         self._fetching: set[asyncio.Task[None]] = set()
-        self._subscription = Subscription(lambda: self._process.world.now)
+        self._subscription = Subscription(lambda: self._process.world.now, self._place)
         self._coordinator = Coordinator(self, self._process, instance_id, listener)
         self._process.broker.when_written.append(self._wake_from_outside)
         self._most = self._process.world.random.choice((1, 3, 10, 50, 1000))

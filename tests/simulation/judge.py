@@ -2,14 +2,15 @@
 
 What the worker's documentation names as possible is no breach: a request that was on the wire when its process was
 frozen or lost its partition; a PATCH that lands after its client gave up, and what it disturbs; values that were
-written with a 500, when the commands behind it are then tried apart; a command that expired after a crash.
+written with a 500, or by a worker that then crashed, when the commands behind them meet a 500 and are tried apart; a
+command that expired after a crash.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from simulation.broker import EVENTS, Outcome
+from simulation.broker import EVENTS, Broker, Outcome
 from simulation.commands import FIELDS, Sent
 from simulation.group import Group
 from simulation.process import Process
@@ -29,6 +30,7 @@ class Judge:
         self._window = deduplication_window
         self.group: Group | None = None
         self.upstream: Upstream | None = None
+        self.broker: Broker | None = None
         self.is_stormy = False
         self.breaches: list[str] = []
         self.limited_calls: list[Call] = []
@@ -162,12 +164,21 @@ class Judge:
         is_documented = (
             customer in self._disturbed
             or old_place in self._tentative
-            or (had_server_errors and old_place in self._unconfirmed)
+            or (had_server_errors and (old_place in self._unconfirmed or not self._is_public(olds)))
         )
         if max(news) < min(olds) and not is_documented:
             self._breach(f"moved back: {_show(call)} put {field} from {old} to {new}")
         if not call.is_confirmed:
             self._unconfirmed.add(new_place)
+
+    def _is_public(self, numbers: set[int]) -> bool:
+        """Whether one of these commands has its event: else a successor does it again, and perhaps apart."""
+        assert self.broker is not None
+        ids = {sent.command_id for sent in self._commands if sent.number in numbers}
+        return any(
+            outcome.topic == EVENTS and (dict(outcome.record.headers)["ce_causationid"] or b"").decode() in ids
+            for outcome in self.broker.decided()
+        )
 
     def _judge_reason(self, command: Sent, reason: str) -> None:
         if reason not in self._allowed(command):

@@ -75,7 +75,7 @@ class Life:
         self._upstream = Upstream(world, rows, self._weather, self._judge)
         self._broker = Broker(world, self._partitions)
         self._group = Group(world, self._broker, on_lost=self._lost)
-        self._judge.group, self._judge.upstream = self._group, self._upstream
+        self._judge.group, self._judge.upstream, self._judge.broker = self._group, self._upstream, self._broker
         self._judge.is_stormy = self._weather.failing > 0
         self._running: dict[str, Process] = {}
         self._graveyard: list[Process] = []
