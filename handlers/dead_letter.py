@@ -15,13 +15,15 @@ MAX_ERROR_BYTES: Final = 2048
 
 REPLAY_HEADER: Final = "dlq-replay"
 
-_REPLACED: Final = frozenset(
+DEAD_LETTER_HEADERS: Final = frozenset(
     f"dlq-{name}"
     for name in (
         *("reason", "command-id", "error", "status", "attempts", "topic", "partition", "offset", "timestamp"),
         *("worker", "replay"),
     )
 )
+"""What a dead letter adds to the command's own headers; other names may begin with ``dlq-`` as well."""
+
 _is_replay_number = re.compile(b"[1-9][0-9]{0,5}").fullmatch
 
 
@@ -44,7 +46,7 @@ def dead_letter_record(
     if replay is not None:
         command_id = command_id.removesuffix(f"#{replay.decode()}")
     headers: Headers = (
-        *((name, value) for name, value in record.headers if name not in _REPLACED),
+        *((name, value) for name, value in record.headers if name not in DEAD_LETTER_HEADERS),
         ("dlq-reason", reason.encode()),
         ("dlq-command-id", command_id.encode()),
         ("dlq-error", _cut(error)),
