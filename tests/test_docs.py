@@ -229,7 +229,11 @@ def logged_events() -> Iterator[str]:
     """The name of everything that the worker itself logs at INFO or above."""
     for module in (ROOT / "worker").rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            if not isinstance(node, ast.Call):
+                continue
+            if isinstance(node.func, ast.Name) and node.func.id == "info_together":
+                yield ast.literal_eval(node.args[0])
+            if not isinstance(node.func, ast.Attribute):
                 continue
             logger, level = node.func.value, node.func.attr
             if isinstance(logger, ast.Name) and logger.id in ("log", "_log") and level not in ("debug", "bind"):

@@ -11,6 +11,7 @@ in those ends the process.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -236,7 +237,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 expects_company=lambda: partition.in_flight > 1,
                 wanted_horizon=partition.wanted_horizon,
                 read_progress=lambda: offsets.committed(topic_partition),
-                on_commit=self._noticed,
+                on_commit=partial(self._committed, partition),
                 tried=partition.lanes.tried,
                 committed=(committed, metadata),
             )
@@ -276,6 +277,10 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     def _publish(self) -> None:
         self._intake.set_partitions(self._partitions)
         self._delivery.set_partitions(tuple(self._partitions.values()))
+
+    def _committed(self, partition: Partition) -> None:
+        partition.tell()
+        self._noticed()
 
     def _noticed(self) -> None:
         self._intake.regulate()

@@ -159,7 +159,7 @@ class Partition:
             may_begin = oldest is not None and (allowance.most > 0 or oldest == self.watermark.committable)
             fold = self.lanes.take_oldest(now_ms, most=max(allowance.most, 1)) if may_begin else None
         if fold is not None:
-            fold.trail = fold.trail or self._reports.taken(len(fold.commands))
+            fold.trail = fold.trail or self._reports.taken(fold.commands)
             self._headroom.begin(len(fold.commands), fold.commands[-1].record.offset)
         return fold
 
@@ -198,6 +198,10 @@ class Partition:
         await self._quiet.wait()
         self.committer.tell()
         await self.committer.idle()
+
+    def tell(self) -> None:
+        """Tells what the last commit has made public."""
+        self._reports.tell(self.watermark.committable)
 
     def statistics(self) -> PartitionStatistics:
         """Where the partition stands."""
@@ -289,7 +293,7 @@ class Partition:
                 metrics.command_seconds.observe(max(now_ms - record.timestamp_ms, 0) / 1_000)
         committable = self.watermark.committable
         self._timeline.forget(committable)
-        self._reports.tell(reports, committable)
+        self._reports.committed(reports)
 
     def _allowance(self) -> Allowance:
         allowance = self._headroom.allowance(read_below=self.next_offset, is_probing=self._is_probing())

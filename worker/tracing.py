@@ -27,7 +27,7 @@ def tracing_of(settings: Settings, *, worker: str, metrics: Metrics) -> Tracing 
     upstream = urlsplit(settings.upstream_base_url)
     return tracing.Tracing(
         tracing.collector(endpoint, None if headers is None else headers.get_secret_value()),
-        tracing.sampler_of(settings.otel_traces_sampler, settings.otel_traces_sampler_arg),
+        tracing.Sampling(settings.otel_traces_sampler, settings.otel_traces_sampler_arg),
         tracing.resource_of(settings.otel_service_name, version("customer-sync"), worker),
         largest_queue=settings.otel_bsp_max_queue_size,
         spans=metrics.spans,

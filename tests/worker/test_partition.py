@@ -72,7 +72,7 @@ def a_partition(
         expects_company=lambda: False,
         wanted_horizon=partition.wanted_horizon,
         read_progress=ledger.read_progress,
-        on_commit=lambda: None,
+        on_commit=partition.tell,
     )
     partition.attach(committer)
     if is_open:

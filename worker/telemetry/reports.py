@@ -19,6 +19,7 @@ import structlog
 from handlers.command import Command
 from handlers.faults import Reason
 from handlers.record import CommandRecord
+from worker.telemetry.logging import info_together
 from worker.telemetry.trail import Arrivals, Trail
 
 if TYPE_CHECKING:
@@ -67,15 +68,20 @@ class Reports:
         self._tracing = tracing
         self._listens = tells_events or tracing is not None
         self._arrivals = Arrivals()
+        self._public: list[Report] = []
 
     def received(self, first_offset: int) -> None:
         """A batch came, whose first record has this offset or a later one."""
         if self._listens:
             self._arrivals.note(first_offset, self._now())
 
-    def taken(self, commands: int) -> Trail | None:
-        """A turn of so many commands begins: where to note what they meet, if that is wanted."""
-        return Trail(self._now(), commands) if self._listens else None
+    def taken(self, commands: Sequence[Command]) -> Trail | None:
+        """A turn of *commands* begins: where to note what they meet, if anybody wants to know."""
+        if not self._tells_events:
+            tracing = self._tracing
+            if tracing is None or not any(tracing.samples(one.record, one.traceparent) for one in commands):
+                return None
+        return Trail(self._now(), len(commands))
 
     def event(self, command: Command, trail: Trail | None) -> Report | None:
         """The command is applied; None where nobody wants to know."""
@@ -111,19 +117,30 @@ class Reports:
         death = Death(reason, error, status)
         return Report(command_id, record, traceparent, traced, attempts, received_at, self._now(), trail, death)
 
-    def tell(self, reports: Sequence[Report], committable: int) -> None:
-        """What *reports* say is public now, and everything below the offset *committable* is settled."""
+    def committed(self, reports: Sequence[Report]) -> None:
+        """What *reports* say is public now; the next `tell` tells it."""
+        self._public += reports
+
+    def tell(self, committable: int) -> None:
+        """Tells what became public, with one write; everything below the offset *committable* is settled."""
+        reports, self._public = self._public, []
         if reports:
             now = self._now()
-            for report in reports:
-                if self._tells_events or report.death is not None:
-                    _write(report, now)
+            self._log(reports, now)
             if self._tracing is not None:
                 self._tracing.export(reports, now)
         self._arrivals.forget(committable)
 
+    def _log(self, reports: Sequence[Report], now: float) -> None:
+        if self._tells_events:
+            info_together("applied", [_line(report, now) for report in reports if report.death is None])
+        for report in reports:
+            if report.death is not None:
+                level = logging.WARNING if report.death.reason in NEEDS_ATTENTION else logging.INFO
+                log.log(level, "dead_letter", **_line(report, now))
 
-def _write(report: Report, committed_at: float) -> None:
+
+def _line(report: Report, committed_at: float) -> dict[str, object]:
     """The line of the log. What is not known is left out."""
     record, trail, death = report.record, report.trail, report.death
     facts: dict[str, object] = {
@@ -132,6 +149,8 @@ def _write(report: Report, committed_at: float) -> None:
         "offset": record.offset,
         "attempts": report.attempts,
     }
+    if death is not None:
+        facts |= {"reason": death.reason.value, "error": death.error, "status": death.status}
     if trail is not None:
         facts["requests"] = len(trail.exchanges)
         facts["folded"] = trail.folded
@@ -142,11 +161,7 @@ def _write(report: Report, committed_at: float) -> None:
         facts["commit_ms"] = _milliseconds(committed_at - report.decided_at)
     if report.traceparent is not None:
         facts["trace_id"] = report.traceparent[3:35]
-    if death is None:
-        log.info("applied", **facts)
-        return
-    level = logging.WARNING if death.reason in NEEDS_ATTENTION else logging.INFO
-    log.log(level, "dead_letter", reason=death.reason.value, error=death.error, status=death.status, **facts)
+    return facts
 
 
 def _milliseconds(seconds: float) -> float:

@@ -1,6 +1,7 @@
 """What a log line shows, and what it never does."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -77,3 +78,24 @@ def test_a_text_that_is_no_unicode_is_a_line_all_the_same() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
 
     assert json.loads(done.stderr.splitlines()[-1])["file"] == "\udcff"
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_lines_that_are_written_together_look_like_any_others(style: str) -> None:
+    """Each on a line of its own, with its level and the time."""
+    program = PROGRAM.format(level="INFO", style=style) + (
+        "from worker.telemetry.logging import info_together\n"
+        "structlog.get_logger().info('applied', offset=1)\n"
+        "info_together('applied', [{'offset': 2}, {'offset': 3}])\n"
+        "info_together('applied', [])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    lines = [re.sub(r"\d{4}-\S+Z", "TIME", line) for line in done.stderr.splitlines()[-3:]]
+
+    if style == "json":
+        told = [json.loads(line) for line in lines]
+        assert told == [
+            {"event": "applied", "offset": offset, "level": "info", "timestamp": "TIME"} for offset in (1, 2, 3)
+        ]
+    else:
+        assert [line.split() for line in lines] == [f"TIME [info ] applied offset={n}".split() for n in (1, 2, 3)]

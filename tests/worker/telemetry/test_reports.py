@@ -57,7 +57,7 @@ def test_an_applied_command_has_one_line_with_what_an_operator_asks(
     command = decode(a_record(7, headers=(("traceparent", TRACEPARENT.encode()),)))
     reports.received(7)
     clock.now += 2
-    trail = reports.taken(3)
+    trail = reports.taken([command] * 3)
     assert trail is not None
     trail.exchanges += [
         Exchange("GET", "Unavailable", 503, 1, 102.0, 102.1),
@@ -68,7 +68,8 @@ def test_an_applied_command_has_one_line_with_what_an_operator_asks(
     report = reports.event(command, trail)
     assert report is not None
     clock.now = 102.81
-    reports.tell([report], committable=8)
+    reports.committed([report])
+    reports.tell(committable=8)
 
     assert log == [
         {
@@ -93,7 +94,8 @@ def test_nothing_is_told_before_it_is_public(reports: Reports, log: list[Mutable
     report = died(reports, Reason.INVALID)
     assert log == []
 
-    reports.tell([report], committable=8)
+    reports.committed([report])
+    reports.tell(committable=8)
     assert [line["event"] for line in log] == ["dead_letter"]
 
 
@@ -102,7 +104,8 @@ def test_a_dead_letter_that_the_operator_must_act_on_is_a_warning(
     reason: Reason, reports: Reports, log: list[MutableMapping[str, Any]]
 ) -> None:
     """A publisher's mistake is not."""
-    reports.tell([died(reports, reason)], committable=8)
+    reports.committed([died(reports, reason)])
+    reports.tell(committable=8)
 
     assert log[0]["log_level"] == ("warning" if reason in NEEDS_ATTENTION else "info")
     assert (log[0]["reason"], log[0]["error"], log[0]["status"], log[0]["attempts"]) == (reason, "why", None, 2)
@@ -115,9 +118,10 @@ def test_where_nobody_listens_nothing_is_noted_and_dead_letters_are_told_all_the
     reports = Reports(now=clock, tells_events=False)
     reports.received(7)
 
-    assert reports.taken(1) is None
+    assert reports.taken([decode(a_record(7))]) is None
     assert reports.event(decode(a_record(7)), None) is None
-    reports.tell([died(reports, Reason.CONTRACT)], committable=8)
+    reports.committed([died(reports, Reason.CONTRACT)])
+    reports.tell(committable=8)
     assert "waited_ms" not in log[0]
     assert "requests" not in log[0]
 

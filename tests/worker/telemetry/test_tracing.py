@@ -6,17 +6,22 @@ import threading
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, TraceIdRatioBased
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from handlers.command import decode
 from handlers.faults import Reason
 from harness.builders import a_record
 from worker.telemetry.metrics import Metrics
 from worker.telemetry.reports import Report, Reports
-from worker.telemetry.tracing import Tracing, sampler_of
+from worker.telemetry.tracing import Sampling, Tracing
 from worker.telemetry.trail import Exchange
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -34,7 +39,7 @@ def a_tracing(
     """Tracing that exports to *exporter*."""
     return Tracing(
         exporter or InMemorySpanExporter(),
-        sampler_of(sampler, share),
+        Sampling(sampler, share),
         Resource.create({}),
         largest_queue=largest_queue,
         spans=(metrics or Metrics()).spans,
@@ -48,8 +53,9 @@ def reported(tracing: Tracing, *offsets: int, reason: Reason | None = None) -> S
     """Reports of commands that were applied together, or of dead letters."""
     reports = Reports(now=lambda: 1.0, tells_events=False, tracing=tracing)
     reports.received(0)
-    trail = reports.taken(len(offsets))
-    assert trail is not None
+    trail = reports.taken([decode(a_record(offset)) for offset in offsets])
+    if trail is None:
+        return []
     trail.exchanges.append(Exchange("GET", "Ok", 200, 1, 1.0, 1.0))
     if reason is not None:
         return [
@@ -84,6 +90,28 @@ def test_the_sampler_decides_and_a_parent_based_one_leaves_it_to_the_publisher(
     traceparent = None if flags is None else f"00-{TRACE}-{SPAN}-{flags}"
 
     assert (a_tracing(sampler, 0.0).sampled(a_record(1), traceparent) is not None) is expected
+
+
+@given(st.data())
+def test_it_samples_as_the_sdks_own_samplers_do(data: st.DataObject) -> None:
+    """Also at the edges of a share."""
+    share = data.draw(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.5, 1.0]))
+    root_name, root = data.draw(
+        st.sampled_from(
+            [("always_on", ALWAYS_ON), ("always_off", ALWAYS_OFF), ("traceidratio", TraceIdRatioBased(share))]
+        )
+    )
+    bound = round(share * 2**64)
+    low_bits = st.integers(0, 2**64 - 1) | st.integers(max(bound - 2, 0), min(bound + 2, 2**64 - 1))
+    trace_id = data.draw(st.integers(1, 2**64 - 1)) << 64 | data.draw(low_bits)
+    flags = data.draw(st.integers(0, 255))
+    publisher = NonRecordingSpan(SpanContext(trace_id, 7, is_remote=True, trace_flags=TraceFlags(flags)))
+    context = set_span_in_context(publisher, Context())
+
+    for name, sampler in ((root_name, root), (f"parentbased_{root_name}", ParentBased(root))):
+        wanted = sampler.should_sample(context, trace_id, "process").decision is Decision.RECORD_AND_SAMPLE
+        traceparent = f"00-{trace_id:032x}-{7:016x}-{flags:02x}"
+        assert Sampling(name, share).wants(a_record(1), traceparent) is wanted
 
 
 def test_a_share_of_the_commands_without_a_trace_is_traced() -> None:
