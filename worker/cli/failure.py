@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     NO_KAFKA = 3
     NO_OUTCOME = 4
+    NOT_FOUND = 5
     BUG = 70
 
 
@@ -21,7 +22,8 @@ MEANINGS = {
     ExitCode.FAILED: "a verdict is bad, or what was asked for failed",
     ExitCode.USAGE: "the command line or the settings cannot be used",
     ExitCode.NO_KAFKA: "Kafka cannot be reached",
-    ExitCode.NO_OUTCOME: "no outcome within the time given",
+    ExitCode.NO_OUTCOME: "there is no outcome yet, or none came within the time given",
+    ExitCode.NOT_FOUND: "what was asked about is not there",
     ExitCode.BUG: "a bug: please report it with its traceback",
 }
 

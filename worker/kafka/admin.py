@@ -35,6 +35,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
     for_code,
 )
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from worker.kafka.errors import KafkaRefused, KafkaUnreachable
 from worker.kafka.protocol import GroupRequest, TopicsRequest, operations
@@ -191,6 +192,36 @@ class Admin:
         answer = await self._client._send_request(GroupRequest(name), coordinator)  # noqa: SLF001  # as above
         (described,) = answer.to_object()["groups"]
         return None if for_code(described["error_code"]) in _NO_COORDINATOR else described
+
+    async def committed(self, name: str, topic: str, partitions: Sequence[int]) -> dict[int, tuple[int, str]]:
+        """What the group *name* has committed of *topic*, by partition: the next offset to read, and the metadata.
+
+        Partitions that it never committed are left out.
+        """
+        try:
+            async with self._asking(), asyncio.timeout(self._within_seconds):
+                while (found := await self._committed(name, topic, partitions)) is None:  # noqa: ASYNC110  # as `group`
+                    await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
+        except KafkaError as error:
+            raise KafkaRefused(f"group {name}: {_words(error)}; allow DESCRIBE on it") from error
+        return found
+
+    async def _committed(self, name: str, topic: str, partitions: Sequence[int]) -> dict[int, tuple[int, str]] | None:
+        """The committed offsets; None where there is no coordinator at the moment."""
+        try:
+            coordinator = await self._client.find_coordinator(name)
+        except _NO_COORDINATOR:
+            return None
+        # aiokafka's own method takes an answer that is an error as a whole for one without any offsets.
+        request = OffsetFetchRequest(name, [(topic, list(partitions))])
+        answer = (await self._client._send_request(request, coordinator)).to_object()  # noqa: SLF001  # as above
+        found = [one for topic in answer["topics"] for one in topic["partitions"]]
+        for code in (answer.get("error_code", _NO_ERROR), *(one["error_code"] for one in found)):
+            if for_code(code) in _NO_COORDINATOR:
+                return None
+            if code != _NO_ERROR:
+                raise for_code(code)(_meaning(code))
+        return {one["partition"]: (one["offset"], one["metadata"] or "") for one in found if one["offset"] >= 0}
 
     async def create(self, plans: Sequence[TopicPlan], *, dry_run: bool) -> dict[str, str | None]:
         """Creates the topics, or only asks whether it could; by name: None, or why not.

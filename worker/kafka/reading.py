@@ -12,7 +12,7 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import methodcaller
 from pathlib import Path
@@ -23,6 +23,7 @@ import aiokafka
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, TopicPartition
 
 from handlers.record import Headers
+from worker.kafka.admin import connect, murmurs
 from worker.kafka.errors import KafkaRefused, KafkaUnreachable
 from worker.kafka.header_names import read_any_header_name
 from worker.kafka.log import read_back
@@ -61,16 +62,12 @@ _PASSING: Final = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError._WAIT_COORD,  # noqa: SLF001
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
     }
 )
-_FORBIDDEN: Final = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "allow READ and DESCRIBE on the topic",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "allow DESCRIBE on the group",
-}
+_FORBIDDEN: Final = KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
 class Record(NamedTuple):
@@ -141,8 +138,9 @@ class TopicReader:
     ) -> None:
         """Connects with the *options* of `librdkafka_options`; *group_id* is the group that `committed` tells of.
 
-        With *aiokafka_options*, the same for aiokafka, those records are read again that librdkafka cannot read.
+        *aiokafka_options* are the same for aiokafka, of which is asked what librdkafka or its binding cannot tell.
         """
+        self._group_id = group_id
         self._aiokafka_options = aiokafka_options
         self._servers = options["bootstrap.servers"]
         self._within_seconds = within_seconds
@@ -202,10 +200,18 @@ class TopicReader:
         return ranges
 
     def committed(self, topic: str) -> dict[int, Committed]:
-        """What the group has committed of *topic*; partitions that it never committed are left out."""
-        asked = [TopicPartition(topic, partition) for partition in self.partitions(topic)]
-        answer = self._of_partitions(lambda: self._consumer.committed(asked, timeout=self._within_seconds), "the group")
-        return {one.partition: Committed(one.offset, one.metadata or "") for one in answer if one.offset >= 0}
+        """What the group has committed of *topic*; partitions that it never committed are left out.
+
+        Asked of aiokafka: confluent-kafka reads beyond the end of the metadata, which has no zero byte behind it.
+        """
+        partitions = self.partitions(topic)
+
+        async def ask() -> dict[int, tuple[int, str]]:
+            with murmurs() as heard:
+                async with connect(self._aiokafka_options, heard, within_seconds=self._within_seconds) as admin:
+                    return await admin.committed(self._group_id, topic, partitions)
+
+        return {partition: Committed(*found) for partition, found in _run(ask()).items()}
 
     def read(
         self, ranges: Sequence[Range], *, key: bytes | None = None, progress: Progress | None = None
@@ -244,7 +250,7 @@ class TopicReader:
             error = message.error()
             if error is not None and error.code() != _PARTITION_EOF:
                 # Others pass, or are not about what is read, such as a group that is not needed here.
-                if error.code() in _FORBIDDEN or error.code() in _MISSING:
+                if error.code() == _FORBIDDEN or error.code() in _MISSING:
                     self._fail(error, f"topic {message.topic()}")
                 continue
             end = ends.get(partition)
@@ -326,8 +332,8 @@ class TopicReader:
             raise KafkaUnreachable(self._servers, "no answer in time" if cause is None else _words(cause))
         if error.code() in _MISSING:
             raise KafkaRefused(f"{what} does not exist; create the topics with: customer-sync topics create")
-        if error.code() in _FORBIDDEN:
-            raise KafkaRefused(f"{what}: this user may not read it; {_FORBIDDEN[error.code()]}")
+        if error.code() == _FORBIDDEN:
+            raise KafkaRefused(f"{what}: this user may not see or read it; allow READ and DESCRIBE on it")
         raise KafkaRefused(f"{what}: {_words(error)}")
 
 
@@ -353,9 +359,13 @@ def _headers_read_otherwise(options: Mapping[str, Any], topic: str, partition: i
         return [record.headers async for record in one]
 
     read_any_header_name()
-    with ThreadPoolExecutor(1) as thread:  # the caller's may have an event loop of its own
-        found = thread.submit(lambda: asyncio.run(read())).result()
+    found = _run(read())
     return found[0] if found else ()
+
+
+def _run(asking: Coroutine[None, None, Answer]) -> Answer:
+    with ThreadPoolExecutor(1) as thread:  # the caller's may have an event loop of its own
+        return thread.submit(lambda: asyncio.run(asking)).result()
 
 
 def _words(error: KafkaError) -> str:
