@@ -89,6 +89,16 @@ restarts: install ## How long a worker takes to start, and what a kill and a rol
 cardinality: install ## Count the metrics' series after 100,000 customers
 	$(BIN)/pytest tests/worker/telemetry/test_cardinality.py --customers 100000 --capture=no $(ARGS)
 
+.PHONY: budget
+budget: install ## How well three replicas use a small rate limit together, and how soon live edits get their turn
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.budget $(ARGS)
+
+MINUTES ?= 60
+RATE ?=
+.PHONY: soak
+soak: install ## One worker under load for MINUTES=60, a fault each minute: what grows; RATE commands a second
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(RATE),--rate $(RATE)) $(ARGS)
+
 .PHONY: bench
 bench: install ## Measure the worker beside its peers on a real Kafka, into docs/performance.md
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)

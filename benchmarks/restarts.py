@@ -12,7 +12,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def main() -> int:
     return report("make restarts", figures)
 
 
-async def starts(shop: Workshop, _: argparse.Namespace) -> list[Figure]:
+async def starts(shop: Workshop, _options: argparse.Namespace) -> list[Figure]:
     """From the command to ready, and to all partitions in work: on an empty topic, and with a full window of ids."""
     figures = []
     for what, commands, bar in (("an empty topic", 0, 2.0), ("full windows", DEDUPLICATION_WINDOW, 4.0)):
@@ -148,7 +148,7 @@ async def rolling(shop: Workshop, options: argparse.Namespace) -> list[Figure]:
     return [slowest, *counted.figures("rolling restart")]
 
 
-PARTS: dict[str, Callable[[Workshop, argparse.Namespace], Awaitable[list[Figure]]]] = {
+PARTS: dict[str, Callable[[Workshop, argparse.Namespace], Coroutine[None, None, list[Figure]]]] = {
     "starts": starts,
     "kills": kills,
     "rolling": rolling,

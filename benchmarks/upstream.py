@@ -36,6 +36,8 @@ CUSTOMER = {
     "a value of usual length",
 )
 _BODY = json.dumps(CUSTOMER).encode()
+_FAILURE = b"HTTP/1.1 %d Failed\r\ncontent-length: 0\r\n\r\n"
+_CUT_OFF = b""
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
 
 
@@ -56,6 +58,9 @@ class Upstream:
     def __init__(self, latency_seconds: float) -> None:
         self.latency_seconds = latency_seconds
         self.statistics = Statistics()
+        self.failing_every = 0
+        self.failing_with = 0
+        self._asked = 0
         self._under_way: set[bytes] = set()
         self._due: deque[tuple[float, Connection, bytes, bytes]] = deque()
         self._loop = asyncio.get_running_loop()
@@ -67,6 +72,11 @@ class Upstream:
         if customer in self._under_way:
             statistics.overlaps += 1
         self._under_way.add(customer)
+        self._asked += 1
+        fails = self.failing_every and not self._asked % self.failing_every
+        if fails and self.failing_with:
+            self._answer_later(connection, customer, _FAILURE % self.failing_with)
+            return
         customer_id = customer.decode()
         if method == b"PATCH":
             statistics.patches += 1
@@ -76,8 +86,11 @@ class Upstream:
         else:
             statistics.gets += 1
         answer = _BODY % (customer, b"%d" % statistics.phones.get(customer_id, 0), customer[-6:])
+        self._answer_later(connection, customer, _CUT_OFF if fails else _HEAD % (len(answer), answer))
+
+    def _answer_later(self, connection: "Connection", customer: bytes, answer: bytes) -> None:
         due = self._loop.time() + self.latency_seconds
-        self._due.append((due, connection, customer, _HEAD % (len(answer), answer)))
+        self._due.append((due, connection, customer, answer))
         if self._timer is None:
             self._timer = self._loop.call_at(due, self._answer)
 
@@ -125,15 +138,22 @@ class Connection(asyncio.Protocol):
             self._control(path.decode())
 
     def write(self, answer: bytes) -> None:
-        """Answers, if anybody still listens."""
-        if self._transport is not None and not self._transport.is_closing():
+        """Answers, if anybody still listens; nothing to write cuts the connection off."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if answer:
             self._transport.write(answer)
+        else:
+            self._transport.abort()
 
     def _control(self, path: str) -> None:
         path, _, query = path.partition("?")
         if path == "/reset":
             self._upstream.statistics = Statistics()
             self._upstream.latency_seconds = float(parse_qs(query)["latency_ms"][0]) / 1000
+        if path == "/fail":
+            asked = parse_qs(query)
+            self._upstream.failing_every, self._upstream.failing_with = int(asked["every"][0]), int(asked["status"][0])
         body = json.dumps(asdict(self._upstream.statistics)).encode()
         self.write(_HEAD % (len(body), body))
 

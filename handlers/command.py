@@ -6,6 +6,7 @@ headers, envelope, command) and only then decides: a publisher learns of all mis
 
 import base64
 import binascii
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,6 +103,19 @@ def decode(record: CommandRecord) -> Command:
     )
 
 
+def identity_of(record: CommandRecord) -> tuple[tuple[str | None, str], int]:
+    """The identity and the replay number of what is in *record*, as `decode` finds them, a good command or not.
+
+    Reads no further than that takes: of most records the headers alone.
+    """
+    problems = Problems()
+    headers = read_headers(record.headers, problems) if record.headers else _NO_HEADERS
+    attributes: Mapping[str, JsonValue] = headers.attributes
+    if _may_be_envelope(record.value or b"") or headers.content_type.startswith("application/cloudevents"):
+        attributes, _, _ = _open(record.value, headers, problems)
+    return _identity(attributes, headers, record), headers.replay
+
+
 def held_bytes(command: Command) -> int:
     """Bytes of memory that *command* and its record hold, estimated from what CPython says of the larger parts."""
     size_of = sys.getsizeof
@@ -116,6 +130,8 @@ def held_bytes(command: Command) -> int:
     return held
 
 
+# What tells an envelope, or an escape that may hide it: no name in an envelope needs one.
+_may_be_envelope = re.compile(rb'specversion|"data|\\u00[2-7]').search
 _NO_HEADERS = CommandHeaders()
 _NO_CHANGES: Mapping[str, JsonValue] = {}
 # Measured with tracemalloc, which a test repeats.

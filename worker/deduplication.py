@@ -10,8 +10,7 @@ import hashlib
 from collections import deque
 from enum import Enum, auto
 
-from handlers.command import decode
-from handlers.errors import CommandRefused
+from handlers.command import identity_of
 from handlers.record import CommandRecord
 
 Identity = tuple[str | None, str]
@@ -78,13 +77,7 @@ def tracked(identity: Identity, replay: int) -> Identity | None:
 
 def identity_in(record: CommandRecord) -> Identity | None:
     """The identity of a record that is read back, whether it was a good command or not."""
-    if not record.headers and b"specversion" not in (record.value or b""):
-        return None
-    try:
-        command = decode(record)
-    except CommandRefused as refusal:
-        return tracked(refusal.identity, refusal.replay)
-    return tracked(command.identity, command.replay)
+    return tracked(*identity_of(record))
 
 
 def _hash(data: bytes) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data.command_rows import CUSTOMER, TAG
 from data.good_commands import ENVELOPE_LABEL, IN_BASE64, IN_ENVELOPE, plain, record
-from handlers.command import Command, decode, held_bytes
+from handlers.command import Command, decode, held_bytes, identity_of
 from handlers.errors import FAULTS, CommandRefused, Reason
 from handlers.fields import CAMEL, CHANGEABLE_FIELDS, CLEARABLE_FIELDS
 from handlers.record import CommandRecord, Headers
@@ -81,6 +81,7 @@ def decoded(sent: CommandRecord) -> Command | CommandRefused:
 def check(sent: CommandRecord) -> None:
     """Decodes *sent* and holds the answer to what every answer must fulfil."""
     command = decoded(sent)
+    assert identity_of(sent) == (command.identity, command.replay)
     if isinstance(command, CommandRefused):
         assert command.problems
         assert command.problems == getattr(decoded(sent), "problems", None)

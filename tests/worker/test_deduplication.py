@@ -155,6 +155,16 @@ def structured(**attributes: str) -> bytes:
         pytest.param(a_record(5, {"note": "x"}, headers=BINARY), ("/crm", "17"), id="binary mode"),
         pytest.param(a_record(5, value=structured()), ("/crm", "17"), id="structured mode"),
         pytest.param(a_record(5, value=structured(priority="soon")), ("/crm", "17"), id="a command that is refused"),
+        pytest.param(
+            a_record(5, value=structured().replace(b"specversion", b"vers")),
+            ("/crm", "17"),
+            id="an incomplete envelope",
+        ),
+        pytest.param(
+            a_record(5, value=b'{"\\u0064ata": {}, "source": "/crm", "id": "17"}'),
+            ("/crm", "17"),
+            id="names in escapes",
+        ),
         pytest.param(a_record(5, value=b"{", headers=BINARY), ("/crm", "17"), id="a value that cannot be read"),
         pytest.param(
             a_record(5, {"note": "x"}, headers=(("dlq-command-id", b"a:0:1"), ("dlq-replay", b"2"))),
