@@ -1,5 +1,6 @@
 """Gathers the worker's status from its parts."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -76,7 +77,7 @@ class Overview:
         )
 
     def refresh_gauges(self, status: Status) -> None:
-        """Sets the gauges that are only looked at when somebody asks."""
+        """Sets the gauges that are only looked at when somebody asks; within the event loop."""
         metrics, gate, now_ms = self._metrics, self._gate, self._now_ms()
         for gauge in (metrics.waiting, metrics.retrying, metrics.lag, metrics.oldest):
             gauge.clear()  # a partition that was given away is shown by whoever has it now
@@ -107,6 +108,7 @@ class Overview:
         metrics.topic_partitions.set(self._outlook.topic_partitions())
         metrics.ready.set(status.ready)
         metrics.alive.set(status.alive)
+        metrics.tasks.set(len(asyncio.all_tasks()))
         metrics.build.labels(status.version, status.delivery).set(1)
 
     def _reason(self, *, stuck: bool) -> str:

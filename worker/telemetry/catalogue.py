@@ -170,6 +170,7 @@ TOPIC_PARTITIONS = _gauge("topic_partitions", "partitions", "Partitions that the
 READY = _gauge("ready", "0 or 1", "1 while /readyz answers 200.")
 ALIVE = _gauge("alive", "0 or 1", "1 while /livez answers 200.")
 LOOP_DELAY = _histogram("loop_delay_seconds", "How late the event loop ran a timer, tried twice a second.", DELAYED)
+TASKS = _gauge("tasks", "tasks", "Tasks of the event loop: at rest always as many.")
 SPANS = _counter("spans_total", "spans", "Spans of traced commands, by what became of them.", FATE)
 BUILD = _gauge("build_info", "1", "The version that runs, and how it delivers.", VERSION, DELIVERY)
 
@@ -181,7 +182,7 @@ GROUPS: dict[str, tuple[Declaration, ...]] = {
         BUDGET_REMAINING, BUDGET_LIMIT, BUDGET_WINDOW, BUDGET_SHARE, CIRCUIT_OPEN, HELD,
     ),
     "Kafka": (COMMIT_SECONDS, COMMIT_FAILURES, REBALANCES, FENCES, PARTITIONS, TOPIC_PARTITIONS),
-    "The process": (READY, ALIVE, LOOP_DELAY, SPANS, BUILD),
+    "The process": (READY, ALIVE, LOOP_DELAY, TASKS, SPANS, BUILD),
 }  # fmt: skip
 DECLARATIONS: tuple[Declaration, ...] = tuple(declaration for group in GROUPS.values() for declaration in group)
 

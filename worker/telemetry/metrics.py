@@ -66,6 +66,7 @@ class Metrics:
         self.ready = self._gauge(catalogue.READY)
         self.alive = self._gauge(catalogue.ALIVE)
         self.loop_delay = self._histogram(catalogue.LOOP_DELAY)
+        self.tasks = self._gauge(catalogue.TASKS)
         self.spans = self._counter(catalogue.SPANS)
         self.build = self._gauge(catalogue.BUILD)
 

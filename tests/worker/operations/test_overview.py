@@ -1,5 +1,6 @@
 """How the worker says that it is: state, reasons, gauges."""
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass, field
@@ -219,7 +220,7 @@ def test_remaining_budget_is_told_where_there_is_one(limit: int, remaining: floa
     assert a_scene(limit=limit).overview.status().budget_remaining == remaining
 
 
-def test_gauges_show_what_is_held_and_waits() -> None:
+async def test_gauges_show_what_is_held_and_waits() -> None:
     """Set when they are read."""
     scene = a_scene(limit=1_000, numbers=(0, 5))
     held = sum(partition.held_bytes for partition in scene.partitions.values())
@@ -250,7 +251,7 @@ def test_gauges_show_what_is_held_and_waits() -> None:
     assert math.isclose(held, 2 * next(iter(scene.partitions.values())).held_bytes)
 
 
-def test_gauges_show_what_is_wrong() -> None:
+async def test_gauges_show_what_is_wrong() -> None:
     """An alert on each of them."""
     scene = a_scene()
     learn(scene.gate, Request.GET, Unavailable(503, "status"), customers=3)
@@ -263,7 +264,7 @@ def test_gauges_show_what_is_wrong() -> None:
     assert "customer_sync_ready 0.0" in scene.page()
 
 
-def test_age_of_the_oldest_command_is_told() -> None:
+async def test_age_of_the_oldest_command_is_told() -> None:
     """That of each partition, and none where nothing waits."""
     scene = a_scene()
     scene.overview._now_ms = lambda: EPOCH_MS + 90_500
@@ -273,7 +274,7 @@ def test_age_of_the_oldest_command_is_told() -> None:
     assert 'customer_sync_oldest_command_age_seconds{partition="0"} 0.0' in scene.page()
 
 
-def test_no_limit_is_no_exhausted_budget() -> None:
+async def test_no_limit_is_no_exhausted_budget() -> None:
     """Zero would look like one."""
     page = a_scene(limit=0).page()
 
@@ -281,7 +282,7 @@ def test_no_limit_is_no_exhausted_budget() -> None:
     assert "customer_sync_budget_limit_requests +Inf" in page
 
 
-def test_gauges_show_no_lag_that_nobody_knows() -> None:
+async def test_gauges_show_no_lag_that_nobody_knows() -> None:
     """Zero would be taken for an answer."""
     scene = a_scene()
     scene.consumer.ends = {}
@@ -289,7 +290,7 @@ def test_gauges_show_no_lag_that_nobody_knows() -> None:
     assert "lag_commands{" not in scene.page()
 
 
-def test_partition_that_was_given_away_is_no_longer_shown() -> None:
+async def test_partition_that_was_given_away_is_no_longer_shown() -> None:
     """Its new owner shows it: else its last lag would stand here for ever, and be added up twice."""
     scene = a_scene(numbers=(0, 5))
     scene.page()
@@ -298,3 +299,18 @@ def test_partition_that_was_given_away_is_no_longer_shown() -> None:
 
     assert 'partition="0"' in page
     assert 'partition="5"' not in page
+
+
+async def test_tasks_that_are_left_behind_show() -> None:
+    """At rest always as many, or something leaks."""
+    scene = a_scene()
+    before = scene.page()
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(asyncio.Event().wait()) for _ in range(3)]
+        during = scene.page()
+        for task in waiting:
+            task.cancel()
+
+    assert "customer_sync_tasks 1.0" in before
+    assert "customer_sync_tasks 4.0" in during
+    assert "customer_sync_tasks 1.0" in scene.page()
