@@ -172,6 +172,11 @@ class Settings(KafkaSettings):
         return endpoint is not None and not self.otel_sdk_disabled and self.otel_traces_exporter != "none"
 
     @property
+    def desk_topic(self) -> str:
+        """Topic of the decisions about dead letters."""
+        return f"{self.dead_letter_topic}.desk"
+
+    @property
     def read_ahead_bytes_of_process(self) -> int:
         """Memory for the waiting commands of all partitions together."""
         return 2 * self.read_ahead_bytes

@@ -6,6 +6,7 @@ from handlers.dead_letter import dead_letter_record
 from handlers.errors import Reason
 from handlers.record import CommandRecord
 from handlers.replay import DeadLetter, Outgoing, Place, read_dead_letter
+from harness.topics import Message, Topics
 from worker.desk.decisions import Action, Decision, Decisions
 from worker.desk.later_writes import Candidate, Deaths, LaterWrites, candidate
 
@@ -79,3 +80,15 @@ def looked_at(
     for record in uncommitted:
         later.take(record, is_committed=False)
     return candidates
+
+
+async def publish_letters(topics: Topics, letters: Iterable[DeadLetter]) -> None:
+    """Puts them on the dead-letter topic, as the worker would."""
+    records = [letter.record for letter in letters]
+    messages = [Message(one.key, one.value, one.headers, timestamp_ms=one.timestamp_ms) for one in records]
+    await topics.publish(messages, topic=topics.dead_letter)
+
+
+async def publish_decisions(topics: Topics, decisions: Iterable[Decision]) -> None:
+    """Puts them on the desk's topic, which is created thereby."""
+    await topics.publish([Message(one.key(), one.value()) for one in decisions], topic=topics.desk)

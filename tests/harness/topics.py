@@ -83,6 +83,11 @@ class Topics:
     fetch_seconds: float = 0.0
     """How long the broker may hold a fetch although there are records: the embedded mock does."""
 
+    @property
+    def desk(self) -> str:
+        """The topic of decisions about dead letters."""
+        return f"{self.dead_letter}.desk"
+
     def environment(self) -> dict[str, str]:
         """What points a worker at these topics."""
         return {
@@ -303,6 +308,7 @@ async def create_topics(
                     NewTopic(topics.commands, partitions, 1, topic_configs=dict(configs or {})),
                     NewTopic(topics.events, partitions, 1),
                     NewTopic(topics.dead_letter, partitions, 1, topic_configs=dict(dead_letter_configs or {})),
+                    NewTopic(topics.desk, 1, 1),
                 ]
             )
         names = [topics.commands, topics.events, topics.dead_letter]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from worker.cli import check, config, demo, run, schema, send, topics, trace, watch
+from worker.cli import check, config, demo, dlq_list, run, schema, send, topics, trace, watch
 from worker.cli.failure import MEANINGS
 
 if TYPE_CHECKING:
@@ -86,8 +86,10 @@ app.command("check", cls=Command, epilog=check.EXAMPLES)(check.check)
 app.command("config", cls=Documented, epilog=config.EXAMPLES)(config.config)
 app.command("schema", cls=Command, epilog=schema.EXAMPLES)(schema.schema)
 
-_topics = typer.Typer(
-    name="topics", cls=Commands, help="The three topics.", no_args_is_help=True, rich_markup_mode=None
-)
+_topics = typer.Typer(name="topics", cls=Commands, help="The topics.", no_args_is_help=True, rich_markup_mode=None)
 _topics.command("create", cls=Command, epilog=topics.EXAMPLES)(topics.create)
 app.add_typer(_topics)
+
+_dlq = typer.Typer(name="dlq", cls=Commands, help="The dead-letter desk.", no_args_is_help=True, rich_markup_mode=None)
+_dlq.command("list", cls=Command, epilog=dlq_list.EXAMPLES)(dlq_list.list_)
+app.add_typer(_dlq)

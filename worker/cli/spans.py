@@ -26,3 +26,11 @@ def span_words(milliseconds: int) -> str:
         if milliseconds % _UNITS_MS[unit] == 0:
             return f"{milliseconds // _UNITS_MS[unit]}{unit}"
     return f"{milliseconds}ms"
+
+
+def rough_span(milliseconds: int) -> str:
+    """How long ago, for people who only want to know roughly: "4h", or "<1s"."""
+    for unit in reversed(_UNITS_MS):
+        if milliseconds >= _UNITS_MS[unit]:
+            return f"{milliseconds // _UNITS_MS[unit]}{unit}"
+    return "<1s"

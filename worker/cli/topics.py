@@ -1,4 +1,4 @@
-"""`topics create`: the three topics, configured so that nothing is lost."""
+"""`topics create`: the topics, configured so that nothing is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ Examples:
 
 def create(
     *,
-    partitions: Annotated[int, typer.Option(min=1, max=10_000, help="Partitions of each topic.")] = 6,
+    partitions: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Partitions of each topic; the desk's has one.")
+    ] = 6,
     replication: Annotated[
         int | None, typer.Option(min=1, max=100, help="Replicas of each partition. [default: 3, or all brokers]")
     ] = None,
@@ -46,7 +48,7 @@ def create(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Create the topics of commands, events and dead letters where they are missing.
+    """Create the topics of commands, events and dead letters where they are missing, and the desk's beside them.
 
     Each gets cleanup.policy=delete, since compaction would drop commands that nobody has read yet,
     min.insync.replicas=2 where there are two replicas, retention by time alone, and segments of a day at most, so
@@ -56,7 +58,7 @@ def create(
     """
     import asyncio
 
-    from worker.kafka.topics import FOR_EVER, Role, plan
+    from worker.kafka.topics import FOR_EVER, Role, kept_after, plan
 
     settings = usable_settings()
     spans = {
@@ -67,12 +69,14 @@ def create(
     retention_ms = {
         role: FOR_EVER if span == "forever" else span_ms(span, option) for role, (option, span) in spans.items()
     }
+    # What was decided about a dead letter has to outlive it.
+    retention_ms[Role.DECISIONS] = kept_after(retention_ms[Role.DEAD_LETTERS])
 
     def wanted(role: Role, name: str, brokers: int) -> TopicPlan:
         return plan(
             role,
             name,
-            partitions=partitions,
+            partitions=1 if role is Role.DECISIONS else partitions,
             replication=replication or min(3, brokers),
             retention_ms=retention_ms[role],
             largest_command_bytes=largest_command,
@@ -118,6 +122,7 @@ async def _create(settings: Settings, wanted: Callable[[Role, str, int], TopicPl
         Role.COMMANDS: settings.commands_topic,
         Role.EVENTS: settings.events_topic,
         Role.DEAD_LETTERS: settings.dead_letter_topic,
+        Role.DECISIONS: settings.desk_topic,
     }
     async with kafka(settings) as admin:
         plans = {name: wanted(role, name, admin.brokers) for role, name in names.items()}
@@ -153,9 +158,10 @@ def _print(result: Result, *, dry_run: bool) -> None:
     if result.state == "created":
         retention = int(plan.configs["retention.ms"])
         kept = "kept for ever" if retention < 0 else f"kept {span_words(retention)}"
+        partitions = f"{plan.partitions} partition{'s' if plan.partitions > 1 else ''}"
         replicas = f"{plan.replication} replica{'s' if plan.replication > 1 else ''}"
         state = ("would be created", "cyan") if dry_run else ("created", "green")
-        say(f"{plan.name}: ", state, f", {plan.partitions} partitions, {replicas}, {kept}")
+        say(f"{plan.name}: ", state, f", {partitions}, {replicas}, {kept}")
     elif result.state == "exists":
         verdict = ("LOSES DATA", "red") if result.loses_data else ("exists, unchanged", "green")
         say(f"{plan.name}: ", verdict)

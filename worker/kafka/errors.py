@@ -34,3 +34,7 @@ class OutcomeTooLarge(KafkaFault):
 
 class KafkaRefused(KafkaFault):
     """A fault of the deployment: a missing permission, a missing topic, a broker without transactions. Fatal."""
+
+
+class TopicMissing(KafkaRefused):
+    """A topic that does not exist, or that this user may not see."""

@@ -24,7 +24,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Kafka
 
 from handlers.record import Headers
 from worker.kafka.admin import connect, murmurs
-from worker.kafka.errors import KafkaRefused, KafkaUnreachable
+from worker.kafka.errors import KafkaRefused, KafkaUnreachable, TopicMissing
 from worker.kafka.header_names import read_any_header_name
 from worker.kafka.log import read_back
 
@@ -331,7 +331,7 @@ class TopicReader:
                 raise KafkaRefused(f"Kafka at {self._servers} refuses the user: {_words(cause)}")
             raise KafkaUnreachable(self._servers, "no answer in time" if cause is None else _words(cause))
         if error.code() in _MISSING:
-            raise KafkaRefused(f"{what} does not exist; create the topics with: customer-sync topics create")
+            raise TopicMissing(f"{what} does not exist; create the topics with: customer-sync topics create")
         if error.code() == _FORBIDDEN:
             raise KafkaRefused(f"{what}: this user may not see or read it; allow READ and DESCRIBE on it")
         raise KafkaRefused(f"{what}: {_words(error)}")

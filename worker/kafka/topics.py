@@ -1,4 +1,4 @@
-"""What the three topics must be, and what about an existing one would lose data or stop the worker.
+"""What the topics must be, and what about an existing one would lose data or stop the worker.
 
 Commands must all be read, in order, once: a topic that compacts drops all but a customer's last one. Dead letters
 hold personal data: how long they are kept is a decision, and it holds only if segments are closed in time, since
@@ -26,23 +26,27 @@ class Role(StrEnum):
     COMMANDS = "commands"
     EVENTS = "events"
     DEAD_LETTERS = "dead letters"
+    DECISIONS = "decisions about dead letters"
 
 
 RETENTION_MS: Final[Mapping[Role, int]] = {
     Role.COMMANDS: 7 * DAY_MS,
     Role.EVENTS: 7 * DAY_MS,
     Role.DEAD_LETTERS: 30 * DAY_MS,
+    Role.DECISIONS: 37 * DAY_MS,
 }
 """How long each is kept unless told otherwise.
 
 Commands: longer than any outage that is to be survived without loss. Events: longer than a subscriber stays away.
-Dead letters: time to mend and replay them, and no longer, since they hold personal data.
+Dead letters: time to mend and replay them, and no longer, since they hold personal data. Decisions about them: longer
+than they are, or a dead letter that was replayed would seem open again.
 """
 
 NEEDED_OPERATIONS: Final[Mapping[Role, frozenset[str]]] = {
     Role.COMMANDS: frozenset({"DESCRIBE", "READ"}),
     Role.EVENTS: frozenset({"DESCRIBE", "WRITE"}),
     Role.DEAD_LETTERS: frozenset({"DESCRIBE", "WRITE"}),
+    Role.DECISIONS: frozenset(),
 }
 """What the worker's user must be allowed."""
 
@@ -50,6 +54,7 @@ _LOST_BY_COMPACTION: Final = {
     Role.COMMANDS: "all but the last waiting command of a customer are lost",
     Role.EVENTS: "subscribers that lag miss all but a customer's last event",
     Role.DEAD_LETTERS: "all but a customer's last dead letter are lost",
+    Role.DECISIONS: "who has replayed what, and when, is lost",
 }
 
 
@@ -108,6 +113,11 @@ def plan(
     return TopicPlan(role, name, partitions, replication, configs)
 
 
+def kept_after(dead_letters_ms: int) -> int:
+    """How long decisions are kept where dead letters are kept so long: Kafka deletes whole segments, late."""
+    return FOR_EVER if dead_letters_ms == FOR_EVER else dead_letters_ms + 7 * DAY_MS
+
+
 def differences(wanted: TopicPlan, found: Topic) -> Iterator[tuple[str, str, str]]:
     """What is otherwise than planned, as (name, found, wanted); nothing about what cannot be seen."""
     if found.partitions != wanted.partitions:
@@ -141,7 +151,7 @@ def _all_concerns(role: Role, topic: Topic, commands: Topic | None) -> Iterator[
         yield Concern(Weight.SERIOUS, lost, "set unclean.leader.election.enable=false")
     yield from _concerns_about_replicas(topic, configs)
     yield from _concerns_about_retention(role, configs)
-    if role is not Role.COMMANDS and commands is not None and commands.configs is not None:
+    if role in {Role.EVENTS, Role.DEAD_LETTERS} and commands is not None and commands.configs is not None:
         yield from _concerns_about_room(role, configs, commands.configs)
 
 

@@ -1,4 +1,4 @@
-"""`topics create`: three topics that lose nothing, made once, never changed."""
+"""`topics create`: topics that lose nothing, made once, never changed."""
 
 import json
 from typing import Any
@@ -32,6 +32,8 @@ def test_topics_are_created_with_what_was_decided(customer_sync: CommandLine, ne
     assert finished.exit_code == 0, finished.errors
     topics = by_name(finished.output)
     assert {topic["state"] for topic in topics.values()} == {"created"}
+    desk = topics.pop(f"{new_names['DEAD_LETTER_TOPIC']}.desk")
+    assert (desk["partitions"], desk["configs"]["retention.ms"]) == (1, str(21 * 86_400_000))
     assert {topic["partitions"] for topic in topics.values()} == {2}
     dead_letters = topics[new_names["DEAD_LETTER_TOPIC"]]["configs"]
     commands = topics[new_names["COMMANDS_TOPIC"]]["configs"]
@@ -63,7 +65,7 @@ def test_existing_topics_are_compared_and_left_alone(customer_sync: CommandLine)
     assert finished.exit_code == 0
     assert finished.output.count("partitions is 2, planned 3") == 3
     assert "retention.ms is 604800000, planned -1" in finished.output
-    assert customer_sync("topics", "create", "--partitions", "2").output.count("\n") == 3
+    assert customer_sync("topics", "create", "--partitions", "2").output.count("\n") == 4
 
 
 async def test_existing_topic_that_loses_data_is_a_failure(
@@ -90,9 +92,9 @@ def test_dry_run_asks_and_creates_nothing(customer_sync: CommandLine, new_names:
     finished = customer_sync("topics", "create", "--dry-run")
 
     assert refused.exit_code == 1
-    assert refused.output.count("refused") == 3
+    assert refused.output.count("refused") == 4
     assert finished.exit_code == 0
-    assert finished.output.count("would be created") == 3
+    assert finished.output.count("would be created") == 4
     assert customer_sync("check", "--no-upstream").output.count("does not exist") == len(new_names)
 
 
