@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from worker.cli import check, config, demo, dlq_list, run, schema, send, topics, trace, watch
+from worker.cli import check, config, demo, dlq_list, plan, run, schema, send, topics, trace, watch
 from worker.cli.failure import MEANINGS
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ app.command("run", cls=Documented, epilog=run.EXAMPLES)(run.run)
 app.command("demo", cls=Command, epilog=demo.EXAMPLES)(demo.demo)
 app.command("send", cls=Command, epilog=send.EXAMPLES)(send.send)
 app.command("watch", cls=Command, epilog=watch.EXAMPLES)(watch.watch)
+app.command("plan", cls=Command, epilog=plan.EXAMPLES)(plan.plan)
 app.command("trace", cls=Command, epilog=trace.EXAMPLES)(trace.trace)
 app.command("check", cls=Command, epilog=check.EXAMPLES)(check.check)
 app.command("config", cls=Documented, epilog=config.EXAMPLES)(config.config)

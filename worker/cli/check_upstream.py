@@ -42,7 +42,7 @@ _GET, _PATCH = "scope customers.read", "scope customers.write"
 async def upstream_verdicts(settings: Settings) -> AsyncIterator[Verdict]:
     """Every verdict about the upstream, for two requests of its budget."""
     try:
-        token = _token(settings)
+        token = token_source(settings)
     except TokenUnusable as unusable:
         yield Verdict("upstream", Mark.FAILED, str(unusable), "correct UPSTREAM_TOKEN or UPSTREAM_TOKEN_FILE")
         return
@@ -61,12 +61,18 @@ async def upstream_verdicts(settings: Settings) -> AsyncIterator[Verdict]:
     yield await _clock(settings)
 
 
-def _token(settings: Settings) -> TokenSource:
+def token_source(settings: Settings) -> TokenSource:
+    """Where the token comes from. Raises `TokenUnusable` where there is none."""
     if settings.upstream_token_file is not None:
         return TokenSource.from_file(settings.upstream_token_file, time.monotonic)
     if settings.upstream_token is None:
         raise TokenUnusable("UPSTREAM_TOKEN", "is not set")
     return TokenSource.from_value(settings.upstream_token.get_secret_value())
+
+
+def verdict_on_get(answer: Answer, settings: Settings) -> Verdict:
+    """What an answer to a GET says about the deployment."""
+    return _about(_GET, answer, settings)
 
 
 def _about(subject: str, answer: Answer, settings: Settings) -> Verdict:

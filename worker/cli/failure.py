@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     NO_KAFKA = 3
     NO_OUTCOME = 4
     NOT_FOUND = 5
+    NO_UPSTREAM = 6
     BUG = 70
 
 
@@ -24,6 +25,7 @@ MEANINGS = {
     ExitCode.NO_KAFKA: "Kafka cannot be reached",
     ExitCode.NO_OUTCOME: "there is no outcome yet, or none came within the time given",
     ExitCode.NOT_FOUND: "what was asked about is not there",
+    ExitCode.NO_UPSTREAM: "the upstream does not answer, or not as it should",
     ExitCode.BUG: "a bug: please report it with its traceback",
 }
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from worker.cli.composing import Composed, changes_from, cloudevents_headers, content_of, value_of
 from worker.cli.console import kafka, options_for_clients, plain, say, say_json, usable_settings
 from worker.cli.failure import ExitCode, Failure
-from worker.cli.spans import span_ms
 
 if TYPE_CHECKING:
     from worker.cli.outcomes import Outcome
@@ -73,15 +70,15 @@ def send(
     if raw is not None:
         if set_ or clear or tag or no_tags or changes is not None:
             raise typer.BadParameter("stands for the whole value: nothing else can be set", param_hint="--raw")
-        value = _read(raw) if raw == "-" else raw.encode(errors="surrogateescape")
+        value = content_of(raw, "--raw") if raw == "-" else raw.encode(errors="surrogateescape")
     else:
-        value = _value(customer, _changes(set_ or [], clear or [], tag or [], changes, no_tags=no_tags))
-    headers = _headers(command_id or str(uuid.uuid4()), source, priority, expires) if cloudevents else []
+        value = value_of(customer, changes_from(set_ or [], clear or [], tag or [], changes, no_tags=no_tags))
+    headers = cloudevents_headers(command_id or str(uuid.uuid4()), source, priority, expires) if cloudevents else []
     if not cloudevents and (command_id or priority or expires):
         raise typer.BadParameter(
             "--id, --priority and --expires are CloudEvents attributes", param_hint="--no-cloudevents"
         )
-    record = _Record(customer.encode(errors="surrogateescape"), value, tuple(headers))
+    record = Composed(customer.encode(errors="surrogateescape"), value, tuple(headers))
     settings = usable_settings()
     if validate and raw is None:
         _validate(record, settings.commands_topic)
@@ -102,17 +99,6 @@ def send(
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
-
-    @property
-    def cloudevents_id(self) -> str | None:
-        return next((value.decode() for name, value in self.headers if name == "ce_id"), None)
-
-
-@dataclass(frozen=True, slots=True)
 class _Sent:
     topic: str
     partition: int
@@ -121,88 +107,7 @@ class _Sent:
     customer_id: str
 
 
-def _changes(
-    assignments: list[str], cleared: list[str], tags: list[str], document: str | None, *, no_tags: bool
-) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    if document is not None:
-        changes = _document(document)
-    given: list[tuple[str, Any]] = []
-    for assignment in assignments:
-        field, separator, value = assignment.partition("=")
-        if not separator or not field:
-            raise typer.BadParameter("must be FIELD=VALUE", param_hint="--set")
-        given.append((field, value))
-    given += [(field, None) for field in cleared]
-    if tags or no_tags:
-        if tags and no_tags:
-            raise typer.BadParameter("contradicts --tag", param_hint="--no-tags")
-        given.append(("tags", [_tag(tag) for tag in tags]))
-    for field, value in given:
-        if field in changes:
-            raise typer.BadParameter(
-                f"names {plain(field)} a second time", param_hint="--set, --clear, --tag, --changes"
-            )
-        changes[field] = value
-    if not given and document is None:
-        raise typer.BadParameter("nothing to change", param_hint="--set, --clear, --tag, --changes or --raw")
-    return changes
-
-
-def _document(text: str) -> dict[str, Any]:
-    content = text.encode(errors="surrogateescape") if text.lstrip().startswith("{") else _read(text)
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        # The decoder's own words hold no content, only the place.
-        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise typer.BadParameter(f"is not JSON{where}", param_hint="--changes") from error
-    if not isinstance(document, dict):
-        raise typer.BadParameter("must be a JSON object of fields and values", param_hint="--changes")
-    return document
-
-
-def _read(name: str) -> bytes:
-    if name == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no file name"
-        raise typer.BadParameter(f"the file cannot be read ({reason})", param_hint="--changes") from error
-
-
-def _tag(text: str) -> dict[str, str]:
-    tag_id, separator, name = text.partition("=")
-    if not separator:
-        raise typer.BadParameter("must be ID=NAME", param_hint="--tag")
-    return {"id": tag_id, "name": name}
-
-
-def _value(customer: str, changes: dict[str, Any]) -> bytes:
-    return json.dumps({"customer_id": customer, "changes": changes}).encode()
-
-
-def _headers(command_id: str, source: str, priority: str | None, expires: str | None) -> list[tuple[str, bytes]]:
-    attributes = {"specversion": "1.0", "id": command_id, "source": source, "type": "customer.update"}
-    if priority is not None:
-        attributes["priority"] = priority
-    if expires is not None:
-        attributes["expirytime"] = (
-            _moment_after(expires) if expires[-1:].isalpha() and expires[:-1].isdigit() else expires
-        )
-    headers = [(f"ce_{name}", value.encode(errors="surrogateescape")) for name, value in attributes.items()]
-    return [*headers, ("content-type", b"application/json")]
-
-
-def _moment_after(span: str) -> str:
-    from handlers.instants import format_instant
-
-    now_ms = time.time_ns() // 1_000_000  # noqa: TID251  # an expiry is a moment of the calendar
-    return format_instant(now_ms + span_ms(span, "--expires"))
-
-
-def _validate(record: _Record, topic: str) -> None:
+def _validate(record: Composed, topic: str) -> None:
     from handlers.command import decode
     from handlers.errors import CommandRefused
     from handlers.record import CommandRecord
@@ -217,7 +122,7 @@ def _validate(record: _Record, topic: str) -> None:
         ) from refused
 
 
-async def _publish(settings: Settings, record: _Record, wait_seconds: float | None) -> tuple[_Sent, Outcome | None]:
+async def _publish(settings: Settings, record: Composed, wait_seconds: float | None) -> tuple[_Sent, Outcome | None]:
     from contextlib import AsyncExitStack
 
     from worker.cli.outcomes import existing_partitions, following
@@ -243,7 +148,7 @@ async def _publish(settings: Settings, record: _Record, wait_seconds: float | No
         return sent, None
 
 
-async def _send(settings: Settings, record: _Record, partitions: int) -> _Sent:
+async def _send(settings: Settings, record: Composed, partitions: int) -> _Sent:
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import MessageSizeTooLargeError
 
