@@ -24,6 +24,7 @@ from worker.back_pressure import BackPressure
 from worker.budget_sharing import share_budget
 from worker.deduplication import DeduplicationWindow
 from worker.delivery import Delivery
+from worker.effective_settings import effective_settings
 from worker.intake import Intake
 from worker.kafka.cluster import Cluster
 from worker.kafka.consumer import is_misplaced, leave_on_stop
@@ -35,10 +36,9 @@ from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, 
 from worker.kafka.unretrieved import leave_out_unretrieved
 from worker.lanes import Lanes, LaneState
 from worker.lease import Lease
+from worker.operations.assembly import Operations
 from worker.operations.asyncapi import asyncapi_document
-from worker.operations.http import routes
-from worker.operations.outlook import Outlook
-from worker.operations.overview import Overview
+from worker.operations.replica import Shown
 from worker.operations.server import AddressUnusable, listen, make_server
 from worker.operations.watchdog import ProgressWatchdog, task_stacks
 from worker.pacing.backoff import RetryPolicy
@@ -50,6 +50,7 @@ from worker.progress import Tried
 from worker.settings import Settings
 from worker.telemetry.logging import configure_logging
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.recent import Recent
 from worker.telemetry.reports import Reports
 from worker.tracing import tracing_of
 from worker.turns import Turns
@@ -109,6 +110,7 @@ class Worker:
         self._name = settings.kafka_group_instance_id or f"{socket.gethostname()}-{os.getpid()}"
         self._metrics = Metrics()
         self._tracing = tracing_of(settings, worker=self._name, metrics=self._metrics)
+        self._recent = Recent(_now_ms)
         self._token = _token_source(settings)
         self._token_version = self._token.version
         self._gate = Gate(
@@ -164,6 +166,7 @@ class Worker:
             deduplication_window=settings.deduplication_window,
             drain_seconds=min(settings.upstream_timeout_seconds + 1, REBALANCE_TIMEOUT_MS / 2000),
             now=time.monotonic,
+            recent=self._recent,
         )
         self._address: str | None = None
         self._broker, self._subscriber = subscribe(
@@ -175,25 +178,24 @@ class Worker:
             receive=self._intake.receive,
             address=lambda: self._address,
         )
-        self._outlook = Outlook(
-            gate=self._gate,
-            metrics=self._metrics,
-            consumer=self._consumer,
-            partitions=lambda: self._assignment.partitions,
-            topic=settings.commands_topic,
-            now=time.monotonic,
-        )
-        self._overview = Overview(
+        self._operations = Operations(
             worker=self._name,
             delivery=settings.delivery,
+            group_id=settings.kafka_group_id,
+            topic=settings.commands_topic,
+            settings=[Shown(*setting) for setting in effective_settings(settings)],
             gate=self._gate,
             metrics=self._metrics,
+            recent=self._recent,
+            cluster=self._cluster,
             consumer=self._consumer,
             partitions=lambda: self._assignment.partitions,
-            outlook=self._outlook,
             is_member=lambda: self._assignment.is_member and self._lease.is_valid(time.monotonic()),
+            address=lambda: self._address,
+            now=time.monotonic,
             now_ms=_now_ms,
         )
+        self._overview = self._operations.overview
         self._watchdog = ProgressWatchdog(patience_seconds=STALLED_SECONDS)
         self._stopping = asyncio.Event()
         self._cut_short = asyncio.Event()
@@ -221,7 +223,7 @@ class Worker:
                         now=time.monotonic,
                     )
                 ),
-                tasks.create_task(self._outlook.run()),
+                tasks.create_task(self._operations.run()),
             ]
             try:
                 await self._work(tasks, listener)
@@ -231,6 +233,7 @@ class Worker:
                 await self._disconnect()
                 if self._tracing is not None:
                     await self._tracing.close(within_seconds=LAST_SPANS_SECONDS)
+                self._operations.end()
                 server.should_exit = True
             await serving
         log.info("stopped", worker=self._name)
@@ -323,6 +326,7 @@ class Worker:
                 partition.lanes.end_backoff()
         self._intake.regulate()
         self._delivery.wake()
+        self._operations.breaker_moved()
 
     def _consumer(self) -> AIOKafkaConsumer | None:
         return self._subscriber.consumer
@@ -365,6 +369,7 @@ class Worker:
                 now=time.monotonic,
                 tells_events=self._settings.log_level in ("DEBUG", "INFO"),
                 tracing=self._tracing,
+                recent=self._recent,
             ),
             is_misplaced=lambda record: is_misplaced(record, self._consumer()),
             is_probing=lambda: not self._gate.is_open,
@@ -380,12 +385,7 @@ class Worker:
             dead_letter_topic=settings.dead_letter_topic,
             field_case=settings.event_field_case,
         )
-        overview = self._overview
-        return AsgiFastStream(
-            self._broker,
-            asgi_routes=routes(overview.status, self._metrics.registry, overview.refresh_gauges, contract),
-            logger=None,
-        )
+        return AsgiFastStream(self._broker, asgi_routes=self._operations.routes(contract), logger=None)
 
 
 def _now_ms() -> int:

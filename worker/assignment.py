@@ -31,6 +31,7 @@ from worker.lease import Lease
 from worker.partition import Partition
 from worker.progress import Progress, ProgressUnreadable, Tried
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.recent import Recent
 from worker.watermark import Watermark
 
 log = structlog.get_logger(__name__)
@@ -62,10 +63,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         deduplication_window: int,
         drain_seconds: float,
         now: Callable[[], float],
+        recent: Recent,
     ) -> None:
         """*make_partition* takes, last, the offset below which a predecessor may have acted, and what it tried in vain.
 
         *deduplication_window* in offsets; *drain_seconds*: how long a revocation waits for what is under way, in all.
+        *recent* is told of each rebalance.
         """
         self._consumer = consumer
         self._instance_id = instance_id
@@ -81,6 +84,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         self._deduplication_window = deduplication_window
         self._drain_seconds = drain_seconds
         self._now = now
+        self._recent = recent
         self._tasks: asyncio.TaskGroup | None = None
         self._owning: dict[TopicPartition, asyncio.Task[None]] = {}
         self._partitions: dict[TopicPartition, Partition] = {}
@@ -115,7 +119,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             self._owning[topic_partition] = self._group().create_task(self._own(topic_partition))
         self._group().create_task(self._renew_lease(consumer))
         self.is_member = True
-        log.info("partitions_assigned", partitions=sorted(partition.partition for partition in assigned))
+        numbers = sorted(partition.partition for partition in assigned)
+        self._recent.rebalance("assigned", numbers)
+        log.info("partitions_assigned", partitions=numbers)
 
     async def _renew_lease(self, consumer: AIOKafkaConsumer) -> None:
         await beat_now(consumer)
@@ -128,10 +134,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             return
         numbers = sorted(partition.partition for partition in revoked)
         if is_expelled(self._member()):
+            self._recent.rebalance("expelled", numbers)
             log.warning("expelled_from_group", partitions=numbers)
             if self._instance_id is not None and self._lease.is_valid(self._now()):
                 self._group().create_task(_displaced(self._instance_id))
         else:
+            self._recent.rebalance("revoked", numbers)
             await self._drain(self._drain_seconds)
         await self._drop()
         log.info("partitions_revoked", partitions=numbers)

@@ -41,7 +41,7 @@ class LaneState(Enum):
 class Lane:
     """The commands of one customer that wait, in order, and the fold that is under way."""
 
-    __slots__ = ("begun", "customer_id", "fold", "is_suspect", "live_waiting", "queued_as", "state", "waiting")
+    __slots__ = ("begun", "customer_id", "due", "fold", "is_suspect", "live_waiting", "queued_as", "state", "waiting")
 
     def __init__(self, customer_id: str) -> None:
         self.customer_id = customer_id
@@ -53,6 +53,8 @@ class Lane:
         self.begun: frozenset[int] = frozenset()
         self.is_suspect = False
         self.queued_as: Priority | None = None
+        # When it is tried again; to be read while it backs off.
+        self.due = 0.0
 
     @property
     def first_offset(self) -> int:
@@ -152,6 +154,7 @@ class Lanes:
             self._enqueue(lane)
         else:
             self._move(lane, LaneState.BACKING_OFF)
+            lane.due = due
             heapq.heappush(self._backing_off, (due, next(self._tickets), lane))
 
     def settle(self, fold: Fold, settled: int) -> None:

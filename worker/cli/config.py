@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -10,8 +10,6 @@ from worker.cli.console import say, say_json, usable_settings
 
 if TYPE_CHECKING:
     from typer._click import HelpFormatter
-
-    from worker.settings import Settings
 
 EXAMPLES: Final = "Examples:\n  customer-sync config\n  customer-sync config --json | jq .DELIVERY.value"
 
@@ -45,6 +43,8 @@ def config(
     if reference:
         typer.echo(reference_table(), nl=False)
         return
+    from worker.effective_settings import in_words, shown, source_of
+
     settings = usable_settings()
     rows = [
         (variable, shown(settings, variable.lower()), source_of(settings, variable.lower())) for variable in names()
@@ -55,24 +55,7 @@ def config(
     width = max(len(variable) for variable, _, _ in rows)
     for variable, value, source in rows:
         style = "dim" if source == "default" else ""
-        say((f"{variable:<{width}}  {_words(value)}", style), (f"  ({source})", "dim"))
-
-
-def shown(settings: Settings, name: str) -> Any:  # noqa: ANN401  # a JSON value of any type
-    """The value of the attribute *name* as JSON; a secret is six asterisks however long it is."""
-    from pydantic import SecretStr
-
-    value = getattr(settings, name)
-    if isinstance(value, SecretStr):
-        return "******"
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-def source_of(settings: Settings, name: str) -> Literal["default", "environment", "file"]:
-    """Where the value of the attribute *name* came from."""
-    if getattr(settings, f"{name}_file", None) is not None:
-        return "file"
-    return "environment" if name in settings.model_fields_set else "default"
+        say((f"{variable:<{width}}  {in_words(value)}", style), (f"  ({source})", "dim"))
 
 
 def names() -> list[str]:
@@ -96,6 +79,7 @@ def grouped() -> dict[str, list[str]]:
 
 def write_variables(formatter: HelpFormatter, *, described: bool) -> None:
     """Writes the environment variables into a help text, with their meaning or by name only."""
+    from worker.effective_settings import in_words
     from worker.settings import Settings, variable_of
 
     if not described:
@@ -107,7 +91,7 @@ def write_variables(formatter: HelpFormatter, *, described: bool) -> None:
         rows = []
         for name in group:
             field = Settings.model_fields[name]
-            default = "" if field.default is None else f" Default: {_words(field.default)}."
+            default = "" if field.default is None else f" Default: {in_words(field.default)}."
             rows.append((variable_of(name), f"{field.description}{default}"))
         with formatter.section(f"Environment variables, {heading}"):
             formatter.write_dl(rows, col_max=_WIDEST_VARIABLE)
@@ -115,6 +99,7 @@ def write_variables(formatter: HelpFormatter, *, described: bool) -> None:
 
 def reference_table() -> str:
     """docs/settings.md."""
+    from worker.effective_settings import in_words
     from worker.settings import Settings, variable_of
 
     lines = [_REFERENCE_BEGINS]
@@ -122,13 +107,7 @@ def reference_table() -> str:
         lines += [f"## {heading}", "", "| variable | default | meaning |", "|---|---|---|"]
         for name in group:
             field = Settings.model_fields[name]
-            default = "" if field.default is None else f"`{_words(field.default)}`"
+            default = "" if field.default is None else f"`{in_words(field.default)}`"
             lines.append(f"| `{variable_of(name)}` | {default} | {field.description} |")
         lines.append("")
     return "\n".join(lines)
-
-
-def _words(value: object) -> str:
-    if value is None:
-        return "-"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -86,12 +86,9 @@ class Cluster:
             raise RuntimeError(msg)
         return OffsetReader(self._admin, self._group_id)
 
-    def group_reader(self, topic: str) -> GroupReader:
-        """Asks who the members of the group are, and which partitions of *topic* each has; after `connect`."""
-        if self._admin is None:
-            msg = "group_reader() before connect()"
-            raise RuntimeError(msg)
-        return GroupReader(self._admin, self._group_id, topic)
+    def group_reader(self, topic: str) -> GroupReader | None:
+        """Asks who the members of the group are, and which partitions of *topic* each has; None before `connect`."""
+        return None if self._admin is None else GroupReader(self._admin, self._group_id, topic)
 
     def ledger(self, partition: TopicPartition) -> Ledger:
         """The ledger of one input partition; after `connect`."""

@@ -9,8 +9,8 @@ included, do not look.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -49,6 +49,11 @@ class Group:
     def is_stable(self) -> bool:
         """Whether every partition has its owner."""
         return self.state == "Stable"
+
+    def known_by(self, addresses: Mapping[str, str]) -> "Group":
+        """The same with the addresses of members that are known by their ids."""
+        members = (replace(member, address=addresses.get(member.member_id)) for member in self.members)
+        return replace(self, members=tuple(members))
 
 
 def announcing(address: Callable[[], str | None]) -> type[StickyPartitionAssignor]:

@@ -20,6 +20,7 @@ from handlers.command import Command
 from handlers.faults import Reason
 from handlers.record import CommandRecord
 from worker.telemetry.logging import info_together
+from worker.telemetry.recent import Recent
 from worker.telemetry.trail import Arrivals, Trail
 
 if TYPE_CHECKING:
@@ -61,9 +62,20 @@ class Report:
 class Reports:
     """Makes and tells the reports of one partition."""
 
-    def __init__(self, *, now: Callable[[], float], tells_events: bool, tracing: Tracing | None = None) -> None:
-        """*now* is monotonic seconds; *tells_events* says whether the log has a line for what went well."""
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float],
+        tells_events: bool,
+        tracing: Tracing | None = None,
+        recent: Recent | None = None,
+    ) -> None:
+        """*now* is monotonic seconds; *tells_events* says whether the log has a line for what went well.
+
+        *recent* is told of the dead letters.
+        """
         self._now = now
+        self._recent = recent
         self._tells_events = tells_events
         self._tracing = tracing
         self._listens = tells_events or tracing is not None
@@ -138,6 +150,14 @@ class Reports:
             if report.death is not None:
                 level = logging.WARNING if report.death.reason in NEEDS_ATTENTION else logging.INFO
                 log.log(level, "dead_letter", **_line(report, now))
+                if self._recent is not None:
+                    self._recent.dead_letter(
+                        reason=report.death.reason.value,
+                        command=report.record.coordinates,
+                        status=report.death.status,
+                        attempts=report.attempts,
+                        error=report.death.error,
+                    )
 
 
 def _line(report: Report, committed_at: float) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What the worker answers over HTTP: probes, metrics, a document for machines and a page for people."""
+"""What the worker answers over HTTP: probes, metrics, a document for machines, the contract."""
 
 import asyncio
 import json
@@ -166,35 +166,6 @@ def test_status_of_a_worker_that_has_done_nothing_yet() -> None:
     assert document["hold"] == {"reason": "401: no"}
     assert document["budget_remaining"] is None
     assert document["partitions"] == []
-
-
-def test_page_shows_people_what_the_worker_does() -> None:
-    """Partitions, outcomes, circuits; a lag that nobody knows is no zero."""
-    status, headers, body = answer("/", replace(STATUS, reason="circuit open"))
-
-    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert "<strong>running: circuit open</strong>" in body
-    assert "<tr><td>2</td><td>40</td><td>25</td><td>7</td><td>3</td><td>1</td></tr>" in body
-    assert "<tr><td>4</td><td>40</td><td>?</td>" in body
-    assert "<tr><td>events</td><td>11</td></tr><tr><td>dead letters: invalid</td><td>2</td></tr>" in body
-    assert "get closed, patch open" in body
-
-
-def test_page_without_a_reason_says_the_state_alone() -> None:
-    """And shows no event yet."""
-    body = answer("/", replace(STATUS, outcomes={}))[2]
-
-    assert "<strong>running</strong>" in body
-    assert "<tr><td>events</td><td>0</td></tr>" in body
-
-
-def test_page_escapes_what_comes_from_outside() -> None:
-    """The upstream's words stand in the reason of a hold."""
-    body = answer("/", replace(STATUS, reason="<script>alert(1)</script>", worker="<b>"))[2]
-
-    assert "<script>" not in body
-    assert "&lt;script&gt;" in body
-    assert "<b>" not in body
 
 
 @pytest.mark.parametrize("path", ["/asyncapi", "/asyncapi.json"])
