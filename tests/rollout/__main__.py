@@ -1,8 +1,8 @@
 """`make rollout`: rolls the built image on Docker with the manifests' own settings, under load, and prints the figures.
 
-    make rollout                                what the manifest says, under 300 commands a second
-    make rollout ARGS="--surge 0 --unavailable 1"
-    make rollout ARGS="--ordered"               as a StatefulSet would
+    make rollout                                as the manifest says, under 300 commands a second
+    make rollout ARGS="--strategy one-less"     another way: one-more, one-less, all-at-once, statefulset
+    make rollout ARGS="--history 10000"         with so many settled commands in each partition, known by their ids
 
 Ends with 1 where something was lost, came twice or out of order, or took longer than three seconds.
 """
@@ -18,22 +18,34 @@ from harness.reaper import Reaper
 from rollout.controller import Strategy
 from rollout.trial import ROOT, Trial, try_rollout
 
+MIN_READY_SECONDS = 5.0
+STRATEGIES = {
+    "one-more": Strategy(1, 0, MIN_READY_SECONDS),
+    "one-less": Strategy(0, 1, MIN_READY_SECONDS),
+    "all-at-once": Strategy(3, 0, MIN_READY_SECONDS),
+    "statefulset": Strategy(0, 1, MIN_READY_SECONDS, is_ordered=True),
+}
 LOGS = ROOT / ".artifacts" / "rollout"
 
 
 def main() -> int:
     """See the module."""
     options = _parser().parse_args()
-    strategy = (
-        Strategy(options.surge, options.unavailable, options.min_ready, options.ordered) if options.given else None
-    )
     reaper = Reaper()
     broker = choose(reaper).broker
     if not isinstance(broker, DockerBroker):
         print(f"a rollout needs Docker, and this is {broker.describe()}", file=sys.stderr)
         return 2
     try:
-        trial = asyncio.run(try_rollout(broker, reaper, per_second=options.per_second, strategy=strategy))
+        trial = asyncio.run(
+            try_rollout(
+                broker,
+                reaper,
+                per_second=options.per_second,
+                history=options.history,
+                strategy=STRATEGIES.get(options.strategy),
+            )
+        )
     finally:
         broker.close()
         reaper.close()
@@ -55,11 +67,8 @@ def _keep_logs(trial: Trial, folder: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make rollout", description="A rolling update under load.")
     parser.add_argument("--per-second", type=float, default=300.0, help="commands (default: %(default)g)")
-    parser.add_argument("--surge", type=int, default=1)
-    parser.add_argument("--unavailable", type=int, default=0)
-    parser.add_argument("--min-ready", type=float, default=5.0, metavar="SECONDS")
-    parser.add_argument("--ordered", action="store_true", help="one by one under the same names, as a StatefulSet")
-    parser.set_defaults(given=len(sys.argv) > 1 and sys.argv[1] != "--per-second")
+    parser.add_argument("--history", type=int, default=0, metavar="N", help="settled before, in each partition")
+    parser.add_argument("--strategy", choices=STRATEGIES, help="instead of the manifest's")
     return parser
 
 

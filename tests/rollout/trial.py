@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from harness.upstream_process import UpstreamControl
 from manifests.schemas import Manifest
 from rollout.cluster import UPSTREAM_PORT, address_of, upstream, volumes
 from rollout.controller import Controller, Strategy, strategy_of
+from rollout.history import settle_before
 from rollout.pod import Node, Pod
 from rollout.pod_template import PodTemplate, pod_template
 from worker.demo.upstream import RW_TOKEN
@@ -85,12 +86,24 @@ class Trial:
 
 
 async def try_rollout(
-    broker: DockerBroker, reaper: Reaper, *, per_second: float, strategy: Strategy | None = None
+    broker: DockerBroker,
+    reaper: Reaper,
+    *,
+    per_second: float,
+    history: int = 0,
+    strategy: Strategy | None = None,
+    say: Callable[[str], None] = print,
 ) -> Trial:
-    """Rolls the example overlay's deployment, or as *strategy* says, and judges nothing."""
+    """Rolls the example overlay's deployment, or as *strategy* says, and judges nothing.
+
+    Each partition holds *history* commands that were settled before. *say* is told how it goes.
+    """
     client = docker.from_env()
     image = await asyncio.to_thread(build_image)
     topics = await create_topics(broker, partitions=PARTITIONS)
+    if history:
+        say(f"{history} commands in each of {PARTITIONS} partitions were settled before")
+        await settle_before(topics, per_partition=history)
     deployment, others = _manifests(topics)
     template = pod_template(deployment, others)
     strategy = strategy or strategy_of(deployment)
@@ -110,6 +123,7 @@ async def try_rollout(
                 topics=topics,
                 control=control,
                 per_second=per_second,
+                say=say,
             )
     finally:
         client.close()
@@ -130,6 +144,7 @@ async def _roll(
     topics: Topics,
     control: UpstreamControl,
     per_second: float,
+    say: Callable[[str], None],
 ) -> Trial:
     pods: list[Pod] = []
     logs: dict[str, str] = {}
@@ -142,15 +157,20 @@ async def _roll(
                 tasks=tasks,
             )
             pods = controller.pods
+            say("pods start")
             async with asyncio.timeout(60):
                 await controller.start()
+            say(f"{per_second:g} commands a second")
             async with reading(follower), load(topics, customers=CUSTOMERS, per_second=per_second, seed=1) as commands:
                 await asyncio.sleep(STEADY_SECONDS)
+                say("rolling update")
                 begun = time.monotonic()
                 async with asyncio.timeout(LONGEST_ROLL_SECONDS):
                     await controller.roll()
                 ended = time.monotonic()
+                say("rolled")
                 await asyncio.sleep(STEADY_SECONDS)
+            say("what is published is settled")
             await follower.of(commands.command_ids, within_seconds=SETTLE_SECONDS)
             await controller.end()
             state = await control.state()
