@@ -88,6 +88,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         self._tasks: asyncio.TaskGroup | None = None
         self._owning: dict[TopicPartition, asyncio.Task[None]] = {}
         self._partitions: dict[TopicPartition, Partition] = {}
+        # Of partitions that were here before this rebalance: reading a window back takes a third of a second.
+        self._windows: dict[TopicPartition, DeduplicationWindow] = {}
         self._watched: AIOKafkaConsumer | None = None
         self._is_leaving = False
         self.is_member = False
@@ -115,6 +117,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         if self._is_leaving:
             # The rebalance had begun before: this member leaves in a moment, and others get them.
             return
+        self._windows = {one: window for one, window in self._windows.items() if one in assigned}
         for topic_partition in assigned:
             self._owning[topic_partition] = self._group().create_task(self._own(topic_partition))
         self._group().create_task(self._renew_lease(consumer))
@@ -227,10 +230,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         committable, found = _starting_point(topic_partition, committed, metadata, start, end)
         _say_gap(topic_partition, committed, start, self._metrics)
         watermark = Watermark(committable, found.completed_beyond)
-        window = DeduplicationWindow(window=self._deduplication_window)
-        first = max(start, committable - self._deduplication_window)
-        if first < committable:
-            async for record in self._read_back(topic_partition, first, committable):
+        window = self._window_up_to(topic_partition, start, committable)
+        if window.next_offset < committable:
+            async for record in self._read_back(topic_partition, window.next_offset, committable):
                 window.judge(identity_in(record), record)
         consumer.seek(topic_partition, committable)
         tried = {committable + place: fold for place, fold in found.tried}
@@ -251,6 +253,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             )
         )
         return partition, min(committable + found.horizon, end)
+
+    def _window_up_to(self, topic_partition: TopicPartition, start: int, committable: int) -> DeduplicationWindow:
+        """The window this partition had before the rebalance, where that still serves; else an empty one."""
+        kept = self._windows.pop(topic_partition, None)
+        if kept is not None and kept.rewind(committable, earliest=start):
+            return kept
+        begins_at = max(start, committable - self._deduplication_window)
+        return DeduplicationWindow(window=self._deduplication_window, begins_at=begins_at)
 
     async def _drain(self, deadline_seconds: float) -> bool:
         try:
@@ -277,6 +287,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         partition = self._partitions.pop(topic_partition, None)
         if partition is not None:
             partition.is_closing = True
+            self._windows[topic_partition] = partition.window
             consumer = self._member()
             if topic_partition in consumer.assignment():
                 consumer.pause(topic_partition)

@@ -92,7 +92,8 @@ class Partition:
         self.next_offset = watermark.committable
         self.is_closing = False
         self.is_reading_back = True
-        self._window = window
+        self.window = window
+        """What it was shown so far, for whoever builds this partition anew in the same process."""
         self._outlets = outlets
         self._metrics = metrics
         self._reports = reports
@@ -223,11 +224,11 @@ class Partition:
         try:
             command = decode(record)
         except CommandRefused as refusal:
-            verdict = self._window.judge(tracked(refusal.identity, refusal.replay), record)
+            verdict = self.window.judge(tracked(refusal.identity, refusal.replay), record)
             dead = Dead(refusal.reason, str(refusal), status=None, attempts=0)
             self._settle_at_once(record, refusal.command_id, verdict, dead, is_settled=is_settled)
             return
-        verdict = self._window.judge(tracked(command.identity, command.replay), record)
+        verdict = self.window.judge(tracked(command.identity, command.replay), record)
         if verdict is not Verdict.NEW or is_settled:
             dead = Dead(Reason.INVALID, describe([Problem("id_reused", "id")]), status=None, attempts=0)
             self._settle_at_once(record, command.id, verdict, dead, is_settled=is_settled)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from handlers.record import CommandRecord, Headers
 from harness.builders import a_record, customer_id
-from worker.deduplication import DeduplicationWindow, Identity, Verdict, identity_in, tracked
+from worker.deduplication import REWINDABLE_RECORDS, DeduplicationWindow, Identity, Verdict, identity_in, tracked
 
 NEW, REPEATED, REUSED_ID = Verdict.NEW, Verdict.REPEATED, Verdict.REUSED_ID
 BINARY: Headers = (
@@ -125,6 +125,46 @@ def test_window_judges_as_a_search_through_the_log_would(copies: Sequence[tuple[
         expected.append(NEW if not earlier or not window else REPEATED if earlier[0] == note else REUSED_ID)
 
     assert verdicts(window, *log) == expected
+
+
+@given(
+    copies=st.lists(st.tuples(st.integers(1, 4), st.sampled_from("abc"), st.sampled_from("xy")), max_size=40),
+    window=st.integers(min_value=0, max_value=12),
+    cuts=st.lists(st.integers(0, 160), min_size=1, max_size=3),
+)
+def test_window_that_goes_back_judges_as_before(
+    copies: Sequence[tuple[int, str, str]], window: int, cuts: Sequence[int]
+) -> None:
+    """A partition that comes back after a rebalance goes on where it was committed, with what it was shown before."""
+    log = [(sum(gap for gap, _, _ in copies[: place + 1]), name, note) for place, (_, name, note) in enumerate(copies)]
+    at_first = dict(zip(log, verdicts(window, *log), strict=True))
+    judging = DeduplicationWindow(window=window)
+    for cut in (0, *cuts):
+        assert judging.rewind(cut, earliest=0)
+        again = [one for one in log if one[0] >= judging.next_offset]
+        judged = [judging.judge(identity(name), a_record(offset, {"note": note})) for offset, name, note in again]
+        assert judged == [at_first[one] for one in again]
+
+
+def test_window_that_cannot_go_back_says_so() -> None:
+    """What left it long ago is gone, and it would take a copy for a new command."""
+    judging = DeduplicationWindow(window=100, begins_at=1_000)
+    for offset in range(1_000, 4_000):
+        judging.judge(identity(str(offset)), a_record(offset, {"note": "x"}))
+
+    assert not judging.rewind(2_999 - REWINDABLE_RECORDS + 100, earliest=0)
+    assert judging.rewind(3_999 - REWINDABLE_RECORDS + 100, earliest=0)
+    assert judging.judge(identity("3000"), a_record(3_100, {"note": "x"})) is REPEATED
+
+
+def test_window_that_began_in_the_middle_does_not_go_back_beyond_that() -> None:
+    """Unless the log has lost what was before as well."""
+    judging = DeduplicationWindow(window=100, begins_at=1_000)
+    judging.judge(identity(), a_record(1_000))
+
+    assert not judging.rewind(1_050, earliest=0)
+    assert judging.rewind(1_050, earliest=1_000)
+    assert judging.next_offset == 1_001
 
 
 @pytest.mark.parametrize(
