@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from worker.cli.console import complain, plain, say_json, usable_settings
+from worker.cli.dlq import desk
 from worker.cli.failure import ExitCode
 from worker.cli.reading import moment_ms, progress_bar, topic_reader
 
@@ -74,6 +75,7 @@ def trace(
 
 
 def _find(settings: Settings, what: str, bounds: Bounds, *, last: int, quiet: bool) -> Findings:
+    from worker.tracking.fates import Dead
     from worker.tracking.search import Search, Topics
 
     topics = Topics(settings.commands_topic, settings.events_topic, settings.dead_letter_topic)
@@ -86,7 +88,11 @@ def _find(settings: Settings, what: str, bounds: Bounds, *, last: int, quiet: bo
             in_transactions=settings.delivery == "exactly_once",
             bar=(lambda _: nullcontext(_unseen)) if quiet else progress_bar,
         )
-        return search.find(what, last=last)
+        findings = search.find(what, last=last)
+    if not any(isinstance(story.fate, Dead) for story in findings.stories):
+        return findings
+    with desk(settings) as decided:
+        return findings.with_decisions(decided.decisions)
 
 
 def _unseen(_passed: int, _total: int) -> None:

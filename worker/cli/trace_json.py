@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from handlers.instants import format_instant
+from worker.desk.decisions import Decision
 from worker.tracking.fates import Applied, Dead, Fate, OutcomeGone, Repeated, Waiting
 from worker.tracking.search import Findings, Story
 from worker.tracking.seen import CommandSeen, Place, changes_in
@@ -92,25 +93,38 @@ def _fate(fate: Fate, *, reveal: bool) -> dict[str, Any]:
                 "repeated_events": [_place(one.place) for one in fate.repeated],
             }
             return {**document, "payload": _payload(event.value)} if reveal else document
-        case Dead(death=death):
-            return {
+        case Dead(death=death, decision=decision):
+            letter = death.letter
+            document = {
                 "dead_letter": {
-                    "command_id": death.id,
-                    "reason": death.reason,
-                    "error": death.error,
-                    "status": death.status,
-                    "attempts": death.attempts,
+                    "command_id": letter.id,
+                    "reason": letter.reason,
+                    "error": letter.error,
+                    "status": letter.status,
+                    "attempts": letter.attempts,
                     "worker": death.worker,
                     "time": instant(death.timestamp_ms),
                     **_place(death.place),
                 }
             }
+            return document if decision is None else {**document, "decision": _decision(decision)}
         case Repeated(original=original):
             return {"original": _place(original)}
         case Waiting():
             return {"waiting": _waiting(fate)}
         case OutcomeGone():
             return {}
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "action": decision.action,
+        "time": instant(decision.at_ms),
+        "by": decision.by,
+        "replay": decision.replay or None,
+        "fields_left_out": list(decision.fields),
+        "note": decision.note or None,
+    }
 
 
 def _waiting(fate: Waiting) -> dict[str, Any]:

@@ -101,13 +101,18 @@ def _applied(story: Story, fate: Applied, *, reveal: bool) -> Iterator[Line]:
 
 
 def _dead(story: Story, fate: Dead) -> Iterator[Line]:
-    death = fate.death
-    yield "dead", "red", f"{_took(story)}{death.reason} in {_where(death.place)}, {_time(death.timestamp_ms)}"
-    yield "error", "", death.error
-    attempts = "unknown" if death.attempts is None else str(death.attempts)
-    answer = "" if death.status is None else f", the last answered with {death.status}"
-    yield "attempts", "dim", attempts + answer
+    death, letter = fate.death, fate.death.letter
+    yield "dead", "red", f"{_took(story)}{letter.reason} in {_where(death.place)}, {_time(death.timestamp_ms)}"
+    yield "error", "", letter.error
+    answer = "" if letter.status is None else f", the last answered with {letter.status}"
+    yield "attempts", "dim", f"{letter.attempts}{answer}"
     yield "worker", "dim", death.worker or "unknown"
+    decision = fate.decision
+    if decision is not None:
+        what = decision.action.replace("_", " ")
+        fields = f", without {', '.join(decision.fields)}" if decision.fields else ""
+        note = f": {decision.note}" if decision.note else ""
+        yield "desk", "yellow", f"{what}{fields} by {decision.by}, {_time(decision.at_ms)}{note}"
 
 
 def _waiting(fate: Waiting, group: str) -> Iterator[Line]:
@@ -133,8 +138,9 @@ def _in_short(story: Story) -> tuple[str, str]:
     match story.fate:
         case Applied():
             return f"applied {_took(story).removesuffix(': ')}".strip(), "green"
-        case Dead(death=death):
-            return death.reason, "red"
+        case Dead(death=death, decision=decision):
+            done = "" if decision is None else f", {decision.action.replace('_', ' ')}"
+            return death.letter.reason + done, "red"
         case Repeated():
             return "repeated", "yellow"
         case Waiting(tried=tried):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from worker.desk.decisions import Decision
 from worker.progress import Progress, ProgressUnreadable, Tried, decode
 from worker.tracking.seen import CommandSeen, DeathSeen, EventSeen, Place
 
@@ -33,9 +34,10 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """It has its dead letter."""
+    """It has its dead letter; *decision* is the desk's latest about it, None while it is open."""
 
     death: DeathSeen
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from handlers.fields import is_uuid
 from handlers.record import CommandRecord
+from worker.desk.decisions import Decisions
 from worker.kafka.reading import Progress, Range, Record, TopicReader
 from worker.tracking.fates import Applied, Dead, Fate, OutcomeGone, Repeated, Settled, applied, original_of
 from worker.tracking.seen import (
@@ -91,6 +92,16 @@ class Findings:
     customer: str | None = None
     left_out: int = 0
 
+    def with_decisions(self, decisions: Decisions) -> Findings:
+        """The same, with what the desk has decided about dead letters."""
+        stories = [
+            replace(story, fate=replace(story.fate, decision=decisions.about(story.fate.death.letter.died)))
+            if isinstance(story.fate, Dead)
+            else story
+            for story in self.stories
+        ]
+        return replace(self, stories=stories)
+
 
 @dataclass(slots=True)
 class _Outcomes:
@@ -132,7 +143,8 @@ class Search:
         if record.topic == self._topics.events:
             return self._of_outcome(read_event(record).command_id)
         if record.topic == self._topics.dead_letters:
-            return self._of_outcome(read_death(record).id)
+            death = read_death(record)
+            return self._of_outcome("" if death is None else death.id)
         return self._by_record(read_command(record))
 
     def _of_outcome(self, command_id: str) -> Findings:
@@ -226,7 +238,7 @@ class Search:
                         outcomes.events.append(event)
                 else:
                     death = read_death(CommandRecord(*record))
-                    if wanted(death):
+                    if death is not None and wanted(death):
                         outcomes.deaths.append(death)
         return outcomes
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
@@ -20,6 +20,7 @@ from handlers.event import event_id
 from handlers.fields import SNAKE
 from handlers.instants import format_instant
 from handlers.record import CommandRecord, Headers
+from handlers.replay import DeadLetter, NoDeadLetter, read_dead_letter
 
 _replay_in = re.compile(r"(.+)#([1-9][0-9]{0,5})", re.DOTALL).fullmatch
 
@@ -92,30 +93,26 @@ class EventSeen:
 
 @dataclass(frozen=True, slots=True)
 class DeathSeen:
-    """A record of the dead-letter topic; *died* is where the command was, *status* the upstream's."""
+    """A record of the dead-letter topic that the worker wrote; *worker* is the one that did."""
 
     place: Place
     timestamp_ms: int
-    command_id: str
-    replay: int
-    reason: str
-    error: str
-    status: int | None
-    attempts: int | None
+    letter: DeadLetter
     worker: str
-    died: Place | None
-    died_at_ms: int
-    key: bytes | None
-    value: bytes | None
 
     @property
     def id(self) -> str:
         """The command's id, with its number where it is a replay."""
-        return f"{self.command_id}#{self.replay}" if self.replay else self.command_id
+        return self.letter.id
+
+    @property
+    def died(self) -> Place:
+        """Where the command's record is, or was."""
+        return Place(*self.letter.died[:3])
 
     def is_of(self, command: CommandSeen) -> bool:
         """Whether it is the dead letter of that very record, and not of one in a topic that was there before."""
-        return self.died == command.place and self.died_at_ms == command.record.timestamp_ms
+        return self.letter.died == (*command.place, command.record.timestamp_ms)
 
 
 class Family:
@@ -174,27 +171,14 @@ def read_event(record: CommandRecord) -> EventSeen:
     )
 
 
-def read_death(record: CommandRecord) -> DeathSeen:
-    """What a record of the dead-letter topic says; "" or None for what it does not say."""
-    said = _texts(record.headers)
-    partition, offset = _number(said, "dlq-partition"), _number(said, "dlq-offset")
-    known = partition is not None and offset is not None and "dlq-topic" in said
-    died_at_ms = _number(said, "dlq-timestamp")
-    return DeathSeen(
-        Place(record.topic, record.partition, record.offset),
-        record.timestamp_ms,
-        said.get("dlq-command-id", ""),
-        _number(said, "dlq-replay") or 0,
-        said.get("dlq-reason", ""),
-        said.get("dlq-error", ""),
-        _number(said, "dlq-status"),
-        _number(said, "dlq-attempts"),
-        said.get("dlq-worker", ""),
-        Place(said["dlq-topic"], partition or 0, offset or 0) if known else None,
-        -1 if died_at_ms is None else died_at_ms,
-        record.key,
-        record.value,
-    )
+def read_death(record: CommandRecord) -> DeathSeen | None:
+    """What a record of the dead-letter topic says; None where it is no dead letter of this worker."""
+    try:
+        letter = read_dead_letter(record)
+    except NoDeadLetter:
+        return None
+    place = Place(record.topic, record.partition, record.offset)
+    return DeathSeen(place, record.timestamp_ms, letter, _texts(record.headers).get("dlq-worker", ""))
 
 
 def changes_in(value: bytes | None) -> Mapping[str, JsonValue]:
@@ -214,11 +198,3 @@ def _fields_in(value: bytes | None) -> tuple[str, ...]:
 
 def _texts(headers: Headers) -> dict[str, str]:
     return {name: value.decode(errors="replace") for name, value in headers if value is not None}
-
-
-_is_number: Final = re.compile(r"-?[0-9]{1,19}").fullmatch
-
-
-def _number(said: Mapping[str, str], name: str) -> int | None:
-    text = said.get(name, "")
-    return int(text) if _is_number(text) else None

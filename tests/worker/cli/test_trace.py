@@ -8,13 +8,16 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from handlers.replay import Place
 from harness.command_line import CommandLine, Finished
 from harness.commands import cloud_event, command
+from harness.desk_letters import publish_decisions
 from harness.follower import follow
 from harness.settling import CUSTOMERS, failing, new_customer, only_outcomes, settle, status
 from harness.stage import Stage
 from harness.topics import Message, Outcome, Topics
 from harness.upstream_process import UpstreamProcess
+from worker.desk.decisions import Action, Decision
 from worker.progress import Progress, Tried, encode
 
 PLANTED = "planted@home.example"
@@ -152,6 +155,22 @@ class TestDead:
                 ("replayed-1", "dead_letter"),
                 ("replayed-1#1", "applied"),
             ]
+
+    async def test_with_what_the_desk_has_decided(self, on_stage: CommandLine, stage: Stage) -> None:
+        """Given up by whom, when and why."""
+        letter = await settle_named(stage, "discarded-1", Message(new_customer(), b"{", cloud_event("discarded-1")))
+        died = Place(
+            *(letter.headers["dlq-topic"], int(letter.headers["dlq-partition"])),
+            *(int(letter.headers["dlq-offset"]), int(letter.headers["dlq-timestamp"])),
+        )
+        decision = Decision(died, died, Action.DISCARDED, "discarded-1", 1_000, "anna@desk", note="sent in error")
+        await publish_decisions(stage.topics, [decision])
+
+        code, found = await traced(on_stage, "discarded-1")
+        finished = await on_stage.along("trace", "discarded-1")
+
+        assert (code, found["stories"][0]["decision"]["action"]) == (1, "discarded")
+        assert "discarded by anna@desk, 1970-01-01T00:00:01.000Z: sent in error" in finished.output
 
     async def test_record_without_a_key(self, on_stage: CommandLine, stage: Stage) -> None:
         """Nothing about it can be read, and it has a place all the same."""
