@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from worker.cli import check, config, demo, dlq_list, plan, run, schema, send, topics, trace, watch
+from worker.cli import check, config, demo, dlq_list, dlq_replay, plan, run, schema, send, topics, trace, watch
 from worker.cli.failure import MEANINGS
 
 if TYPE_CHECKING:
@@ -93,4 +93,5 @@ app.add_typer(_topics)
 
 _dlq = typer.Typer(name="dlq", cls=Commands, help="The dead-letter desk.", no_args_is_help=True, rich_markup_mode=None)
 _dlq.command("list", cls=Command, epilog=dlq_list.EXAMPLES)(dlq_list.list_)
+_dlq.command("replay", cls=Command, epilog=dlq_replay.EXAMPLES)(dlq_replay.replay)
 app.add_typer(_dlq)

@@ -17,16 +17,15 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 
-@contextmanager
-def topic_reader(settings: Settings) -> Iterator[TopicReader]:
-    """A reader that also tells what the worker's group has committed. Raises `Failure` for Kafka's faults."""
-    from worker.kafka.reading import TopicReader, librdkafka_options
+def client_options(settings: Settings) -> dict[str, str]:
+    """As `Settings.kafka_client_options`, for librdkafka."""
+    from worker.kafka.reading import librdkafka_options
 
     user, password = settings.kafka_sasl_username, settings.kafka_sasl_password
     sasl = None
     if settings.kafka_sasl_mechanism is not None and user is not None and password is not None:
         sasl = (settings.kafka_sasl_mechanism, user.get_secret_value(), password.get_secret_value())
-    options = librdkafka_options(
+    return librdkafka_options(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         client_id=settings.kafka_client_id,
         security_protocol=settings.kafka_security_protocol,
@@ -35,10 +34,17 @@ def topic_reader(settings: Settings) -> Iterator[TopicReader]:
         certfile=settings.kafka_ssl_certfile,
         keyfile=settings.kafka_ssl_keyfile,
     )
+
+
+@contextmanager
+def topic_reader(settings: Settings) -> Iterator[TopicReader]:
+    """A reader that also tells what the worker's group has committed. Raises `Failure` for Kafka's faults."""
+    from worker.kafka.reading import TopicReader
+
     with (
         kafka_failures(),
         TopicReader(
-            options,
+            client_options(settings),
             group_id=settings.kafka_group_id,
             within_seconds=KAFKA_SECONDS,
             aiokafka_options=settings.kafka_client_options(),

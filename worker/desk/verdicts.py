@@ -151,9 +151,9 @@ def _verdict(one: Candidate, going: Mapping[Place, frozenset[str]], is_covered: 
 def _forced(one: Candidate, verdict: Verdict) -> Verdict:
     """The same with --force: whatever speaks against it, the command as it was."""
     match verdict:
-        case Replay(left_out={}):
-            return verdict
         case Elsewhere():
+            return verdict
+        case Replay() if verdict.is_whole:
             return verdict
         case _:
             return Replay(frozenset(one.command.changes if one.command is not None else ()), {}, is_forced=True)

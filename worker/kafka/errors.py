@@ -38,3 +38,7 @@ class KafkaRefused(KafkaFault):
 
 class TopicMissing(KafkaRefused):
     """A topic that does not exist, or that this user may not see."""
+
+
+class WriterFenced(KafkaFault):
+    """A writer of the same name has begun after this one: nothing more of this one is taken."""

@@ -282,6 +282,13 @@ def test_force_replays_the_original_whatever_speaks_against_it() -> None:
     assert forced == {10: True, 11: True, 12: False}
 
 
+def test_force_leaves_nothing_out() -> None:
+    """A field that a later command has set is written over, and the replay counts as new."""
+    found = judged(looked_at([LETTER], [DEAD, a_record(20, CITY)]), force=True)[10]
+
+    assert found == Replay(frozenset({"city", "phone"}), {}, is_forced=True)
+
+
 def test_force_does_not_replay_what_was_replayed_elsewhere() -> None:
     """It would be a copy of that."""
     found = judged(looked_at([LETTER], [DEAD, a_replay(LETTER, 20)]), force=True)
