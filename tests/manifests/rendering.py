@@ -22,6 +22,20 @@ KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
 RENEW = "renew it with: make manifests"
 
 
+RULES = KUBERNETES.parent / "observability" / "rules.yaml"
+PROMETHEUS_RULE = "monitoring/prometheus-rule.yaml"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as such."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+
 class KustomizeMissingError(Exception):
     """There is no kustomize here, nor anything that has it in itself."""
 
@@ -33,7 +47,9 @@ def manifests_of(name: str) -> Sequence[Manifest]:
 
 
 def stale() -> list[str]:
-    """The overlays whose rendering is of other sources than there are now."""
+    """The overlays whose rendering is of other sources than there are now; all, where the alerts have changed."""
+    if (KUBERNETES / PROMETHEUS_RULE).read_text(encoding="utf-8") != prometheus_rule():
+        return list(OVERLAYS)
     head = _head()
     return [
         name
@@ -47,8 +63,24 @@ def untrue(kustomize: Sequence[str]) -> list[str]:
     return [name for name in OVERLAYS if tuple(yaml.safe_load_all(_build(kustomize, name))) != manifests_of(name)]
 
 
+def prometheus_rule() -> str:
+    """Prometheus' rules as the operator takes them: the same groups, in a manifest."""
+    rules = RULES.read_text(encoding="utf-8")
+    groups = yaml.safe_load(rules)["groups"]
+    manifest = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "customer-sync", "labels": {"app.kubernetes.io/name": "customer-sync"}},
+        "spec": {"groups": groups},
+    }
+    return f"# Made by `make manifests` from ../../observability/{RULES.name}\n" + yaml.dump(
+        manifest, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True
+    )
+
+
 def render(kustomize: Sequence[str]) -> list[Path]:
-    """Writes all renderings, and returns their paths."""
+    """Writes all that is made, and returns the renderings' paths."""
+    (KUBERNETES / PROMETHEUS_RULE).write_text(prometheus_rule(), encoding="utf-8")
     RENDERED.mkdir(exist_ok=True)
     paths = []
     for name in OVERLAYS:

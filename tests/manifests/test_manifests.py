@@ -112,6 +112,16 @@ def test_a_change_that_was_not_rendered_is_seen(tmp_path: Path, monkeypatch: pyt
     assert stale() == list(OVERLAYS)
 
 
+def test_alerts_that_were_changed_alone_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The operator's rules are made of Prometheus' own."""
+    changed = tmp_path / "rules.yaml"
+    rules = rendering.RULES.read_text(encoding="utf-8")
+    changed.write_text(rules.replace("severity: critical", "severity: note"), encoding="utf-8")
+    monkeypatch.setattr(rendering, "RULES", changed)
+
+    assert stale() == list(OVERLAYS)
+
+
 def test_the_renderings_are_what_kustomize_makes() -> None:
     """Where kustomize or kubectl is installed."""
     try:
