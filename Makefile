@@ -117,6 +117,13 @@ simulate: install ## Live SEEDS whole lives on a virtual clock; make simulate AR
 simulate-planted: install ## Find the bugs that are planted to prove the simulation's judge
 	PYTHONPATH=tests PYTHONHASHSEED=0 $(BIN)/python -m simulation --planted
 
+# ONLY="worker.watermark*" tries the mutants of one module
+.PHONY: mutants
+mutants: install ## Break what decides in every small way, and see the tests notice; goes on where it ended
+	@$$(cat .venv/uv) sync --quiet --locked --inexact --group mutation
+	HYPOTHESIS_PROFILE=mutation $(BIN)/mutmut run $(ONLY)
+	$(BIN)/mutmut results
+
 .PHONY: docs
 docs: install ## Renew the tables and lists that are made from the code
 	$(BIN)/python -c "from handlers.faults import markdown; print(markdown(), end='')" > docs/errors.new

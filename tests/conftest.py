@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # the tests of what decides start without the broker's librar
 
 settings.register_profile("default", max_examples=100, deadline=None)
 settings.register_profile("long", max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
+# The same few examples each time: a mutant is killed by the rule that it breaks, or is worth a look.
+settings.register_profile("mutation", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 CHOICE: "pytest.StashKey[Choice]" = pytest.StashKey()
