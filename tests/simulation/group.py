@@ -151,14 +151,16 @@ class Group:
         if not members:
             return
         number_of_partitions = len(self._broker.partitions)
-        most = -(-number_of_partitions // len(members))
+        least, larger_shares = divmod(number_of_partitions, len(members))
         given: dict[str, list[int]] = {member.id: [] for member in members}
         rest = []
         is_sticky = self._world.likely(0.7)
         for number in range(number_of_partitions):
             before = next((member for member in members if number in member.partitions), None)
-            if is_sticky and before is not None and len(given[before.id]) < most:
+            size = len(given[before.id]) if before is not None else number_of_partitions
+            if is_sticky and before is not None and size < least + (larger_shares > 0):
                 given[before.id].append(number)
+                larger_shares -= size == least
             else:
                 rest.append(number)
         self._world.random.shuffle(members)
