@@ -4,7 +4,6 @@ This is the only place that wires the parts and the only one that reads the cloc
 """
 
 import asyncio
-import gc
 import os
 import random
 import signal
@@ -36,6 +35,7 @@ from worker.kafka.subscription import REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS, 
 from worker.kafka.unretrieved import leave_out_unretrieved
 from worker.lanes import Lanes, LaneState
 from worker.lease import Lease
+from worker.memory import spare_the_collector
 from worker.operations.assembly import Operations
 from worker.operations.asyncapi import asyncapi_document
 from worker.operations.replica import Shown
@@ -48,7 +48,7 @@ from worker.pacing.rate_budget import RateBudget
 from worker.partition import Outlets, Partition
 from worker.progress import Tried
 from worker.settings import Settings
-from worker.telemetry.logging import configure_logging
+from worker.telemetry.logging import configure_logging, sum_up
 from worker.telemetry.metrics import Metrics
 from worker.telemetry.recent import Recent
 from worker.telemetry.reports import Reports
@@ -66,14 +66,12 @@ LAST_SPANS_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 0.5
 # Longer than any one request or commit takes.
 STALLED_SECONDS = 120.0
-# So many new objects (default: 700) before the collector looks for cycles among the youngest.
-COLLECT_AFTER = 20_000
 
 
 async def run(settings: Settings) -> int:
     """Runs the worker until SIGTERM, SIGINT or a fatal error. Returns the exit code: 0, 1, or 3 without Kafka."""
     configure_logging(settings.log_level, settings.log_format)
-    _spare_the_collector()
+    spare_the_collector()
     exit_code = 0
     try:
         await Worker(settings).run()
@@ -82,16 +80,6 @@ async def run(settings: Settings) -> int:
     except* (KafkaFault, TokenUnusable, AddressUnusable) as fault:
         exit_code = _fatal(fault, 1)
     return exit_code
-
-
-def _spare_the_collector() -> None:
-    """Lets garbage collection look less often at what waits: it took a quarter of the CPU time with 10,000 commands.
-
-    What the worker makes for a command holds no cycles, so there is little to find.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def _fatal(group: BaseExceptionGroup[BaseException], exit_code: int) -> int:
@@ -294,6 +282,7 @@ class Worker:
                 self._token_version = self._token.version
                 self._gate.probe_now(time.monotonic())
             self._watch_progress()
+            sum_up(time.monotonic())
             self._intake.regulate()
             self._delivery.wake()
 

@@ -216,6 +216,7 @@ class Delivery:
     def _verdict_on_failure(
         self, fold: Fold, request: Request, answer: Unavailable, spent_seconds: float
     ) -> Settled | Retry:
+        log.warning("request_failed", request=request.value, cause=answer.cause, status=answer.status)
         if not self._gate.is_open:
             return Retry(0)
         # Between two failures, and not long before: else the last good answer before an outage would count.

@@ -28,6 +28,9 @@ OUTAGE_SECONDS = 2 * POLICY_SECONDS
 BACK_WITHIN_SECONDS = 5.0
 """Three on a machine with nothing else to do; the figure is printed."""
 COMPRESSED = {"RETRY_MAX_ELAPSED_SECONDS": str(POLICY_SECONDS), "UPSTREAM_TIMEOUT_SECONDS": "1"}
+OUTCOMES = ("applied", "dead_letter")
+A_HANDFUL = 8
+"""Of lines in the log beside those of the outcomes, however many requests fail."""
 NEW_TOKEN = "mid_" + "d" * 64
 
 Act = Callable[[], Awaitable[None]]
@@ -78,6 +81,7 @@ async def go_through(
     """
     members = await topics.members()
     rebalances = await worker.metric("customer_sync_rebalances_total")
+    lines_before = len(worker.records())
     async with follow(topics) as follower:
         await begin()
         ids = await topics.publish(command(new_customer(), phone="1") for _ in range(100))
@@ -108,6 +112,8 @@ async def go_through(
         f"{asked} requests meanwhile, 0 dead letters; first event {first:.2f} s after the return, "
         f"the last of {len(ids)} after {last:.2f} s"
     )
+    lines = [line["event"] for line in worker.records()[lines_before:] if line["event"] not in OUTCOMES]
+    assert len(lines) <= A_HANDFUL, lines
     assert done == []
     assert [one.reason for one in outcomes if not one.is_event] == []
     assert held["waiting"] > 0

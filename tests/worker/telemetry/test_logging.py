@@ -99,3 +99,40 @@ def test_lines_that_are_written_together_look_like_any_others(style: str) -> Non
         ]
     else:
         assert [line.split() for line in lines] == [f"TIME [info ] applied offset={n}".split() for n in (1, 2, 3)]
+
+
+REPEATING = """
+from worker.telemetry import logging as worker_logging
+log = structlog.get_logger()
+for number in range(50):
+    log.warning("commit_repeated", partition=number)
+    log.warning("command_on_wrong_partition", ce_source="/crm" if number % 2 else "/shop")
+    logging.getLogger("aiokafka").error("Unable to connect to node %s", number)
+    log.info("applied", offset=number)
+    log.warning("dead_letter", offset=number)
+worker_logging.sum_up(time.monotonic() + 31)
+worker_logging.sum_up(time.monotonic() + 32)
+"""
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_failures_that_go_on_are_summed_up_and_outcomes_are_not(style: str) -> None:
+    """Of the worker's own lines and of the libraries' alike."""
+    program = "import time" + PROGRAM.format(level="INFO", style=style).replace("whole records", "") + REPEATING
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    lines = done.stderr.splitlines()
+
+    assert (
+        len([line for line in lines if "applied" in line])
+        == len([line for line in lines if "dead_letter" in line])
+        == 50
+    )
+    assert len([line for line in lines if "commit_repeated" in line]) == 2
+    assert len([line for line in lines if "command_on_wrong_partition" in line]) == 4
+    assert len([line for line in lines if "Unable to connect to node" in line]) == 2
+    if style == "json":
+        (summary,) = [
+            line for line in map(json.loads, lines) if line["event"] == "commit_repeated" and "repeated" in line
+        ]
+        assert (summary["level"], summary["partition"], summary["repeated"]) == ("warning", 49, 49)
+        assert summary["is_over"] is False
