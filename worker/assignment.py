@@ -10,6 +10,7 @@ in those ends the process.
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import partial
 
@@ -145,6 +146,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             self._recent.rebalance("revoked", numbers)
             await self._drain(self._drain_seconds)
         await self._drop()
+        # What refers to itself is looked for seldom (see `app`), and a partition's window alone is some MiB. Now there
+        # is hardly anything else to look at.
+        gc.collect()
         log.info("partitions_revoked", partitions=numbers)
 
     async def drain(self, deadline_seconds: float) -> bool:

@@ -37,6 +37,7 @@ class RateBudget:
 
     __slots__ = (
         "_allowance",
+        "_answered_since",
         "_blocked_until",
         "_bulk_at",
         "_configured",
@@ -44,12 +45,15 @@ class RateBudget:
         "_is_asking",
         "_known_since",
         "_limit",
+        "_others_may_send",
         "_outstanding",
         "_remaining",
+        "_remaining_when_told",
         "_replicas",
         "_reset_at",
         "_reset_not_before",
         "_share",
+        "_slowest_seconds",
         "_window_seconds",
     )
 
@@ -72,6 +76,12 @@ class RateBudget:
         self._allowance: float | None = None if limit else math.inf
         self._division_ends_at = math.inf
         self._is_asking = False
+        # When this replica was last told what remains: that, what it left to the others; its own answers since, and the
+        # slowest of them.
+        self._remaining_when_told: float = 0
+        self._others_may_send: float = 0
+        self._answered_since = 0
+        self._slowest_seconds = 0.0
         self._bulk_at = -math.inf
 
     @property
@@ -88,6 +98,10 @@ class RateBudget:
     def window_seconds(self) -> float:
         """How long a window is."""
         return self._window_seconds
+
+    @property
+    def _division_seconds(self) -> float:
+        return max(self._window_seconds / DIVISIONS_PER_WINDOW, SHORTEST_DIVISION_SECONDS)
 
     def resets_in(self, now: float) -> float:
         """Seconds until the window ends; a whole window's where none has begun."""
@@ -185,6 +199,7 @@ class RateBudget:
         self._outstanding -= 1
         self._roll(now)
         self._remaining -= 1
+        self._answered_since += 1
         if self._allowance is None:
             # Nobody tells what others spend: this replica's share of the whole, less what it has spent itself.
             self._allow(self._remaining - (1 - self._share) * self._limit)
@@ -202,6 +217,8 @@ class RateBudget:
         not_before, not_after = sent_at + reset_seconds - ROUNDING_SECONDS, now + reset_seconds
         if sent_at < self._known_since or not_after < self._reset_not_before:
             return
+        self._answered_since += 1
+        self._slowest_seconds = max(self._slowest_seconds, spent_seconds)
         # What is too little for a turn must not keep the next one from finding out that it has changed.
         self._limit = min(self._configured, max(limit, REQUESTS_PER_TURN))
         told = max(remaining - max(limit - self._limit, 0), 0)
@@ -214,11 +231,16 @@ class RateBudget:
             self._reset_at = min(self._reset_at, not_after)
             self._reset_not_before = max(self._reset_not_before, not_before)
         if self._allowance is None:
-            left_over = self._left_over(self._remaining)
+            left = self._remaining - self._pending_of_others()
+            left_over = self._left_over(left)
             # In the window's last division others may yet have to ask: whoever has nearly all of the share leaves them
             # that, as long as it is little.
             for_others = min(REQUESTS_TO_ASK * (self._replicas - 1), MOST_FOR_OTHERS * self._limit)
-            self._allow(min((self._remaining - left_over) * self._share, self._remaining - for_others))
+            self._allow(min((left - left_over) * self._share, left - for_others))
+            self._remaining_when_told = self._remaining
+            self._others_may_send = (1 - self._share) * (left - left_over)
+            self._answered_since = 0
+            self._slowest_seconds = spent_seconds
             self._begin_division(now)
 
     def refused(self, retry_after_seconds: float, now: float) -> None:
@@ -235,6 +257,16 @@ class RateBudget:
         else:
             self._allowance = max(math.floor(requests) - self._outstanding, 0)
 
+    def _pending_of_others(self) -> float:
+        """What others were granted in the last division and the upstream has not counted yet, as far as can be guessed.
+
+        At most what was left to them and has not been seen since. All of that where a turn takes a whole division, as
+        on a busy machine; little of it where a turn takes but a moment.
+        """
+        seen = max(self._remaining_when_told - self._remaining - self._answered_since, 0)
+        under_way = min(REQUESTS_PER_TURN * self._slowest_seconds / self._division_seconds, 1)
+        return min(max(self._others_may_send - seen, 0) * under_way, self._remaining)
+
     def _left_over(self, remaining: float) -> float:
         """What this division leaves: enough for every replica to ask again; nothing, where that were most of it."""
         left_over = max(LEFT_OVER * remaining, REQUESTS_TO_ASK * self._replicas)
@@ -248,7 +280,7 @@ class RateBudget:
             # Too little is left for everybody to ask again: this division is the window's last.
             self._division_ends_at = self._reset_at
             return
-        length = max(self._window_seconds / DIVISIONS_PER_WINDOW, SHORTEST_DIVISION_SECONDS)
+        length = self._division_seconds
         whole_divisions_left = max(math.ceil((self._reset_at - now) / length) - 1, 0)
         self._division_ends_at = self._reset_at - whole_divisions_left * length
 
@@ -268,6 +300,7 @@ class RateBudget:
             self._remaining = self._limit
             self._reset_at = self._reset_not_before = -math.inf
             self._known_since = now
+            self._others_may_send = 0
             self._bulk_at = -math.inf
             self.divide_again()
         elif now >= self._division_ends_at:

@@ -351,6 +351,26 @@ def test_share_counts_from_the_next_division() -> None:
     assert budget.remaining(due) == pytest.approx(999 * 0.95 * 0.1, abs=2)
 
 
+@pytest.mark.parametrize(
+    ("spent_seconds", "told", "granted"),
+    [
+        pytest.param(0.0, 580, 580 * 0.95 * 0.25, id="a turn takes but a moment"),
+        pytest.param(15.0, 580, (580 - 294) * 0.95 * 0.25, id="a turn takes the whole division"),
+        pytest.param(15.0, 250, 250 * 0.95 * 0.25, id="all that others were left is seen"),
+    ],
+)
+def test_what_others_may_have_under_way_is_theirs(spent_seconds: float, told: int, granted: float) -> None:
+    """The upstream has not counted it, and at the end of a division nobody knows of it but those who sent it."""
+    budget = a_budget(share=0.25, replicas=4)
+    ask(budget, remaining=999)
+    due = budget.retry_at(0.0)
+    assert budget.grant(REQUESTS_PER_TURN, due)
+    budget.observed(limit=1_000, remaining=told, reset_seconds=600 - due, now=due, spent_seconds=spent_seconds)
+    budget.give_back(1)
+
+    assert budget.remaining(due) == pytest.approx(granted, abs=12)
+
+
 def test_rebalance_divides_at_once() -> None:
     """The replicas are others: before more than one turn is sent, what remains is looked at anew."""
     budget = a_budget(share=0.5, replicas=2)
