@@ -18,7 +18,7 @@ from harness.reaper import Reaper
 from rollout.controller import Strategy
 from rollout.trial import ROOT, Trial, try_rollout
 
-MIN_READY_SECONDS = 5.0
+MIN_READY_SECONDS = 10.0
 STRATEGIES = {
     "one-more": Strategy(1, 0, MIN_READY_SECONDS),
     "one-less": Strategy(0, 1, MIN_READY_SECONDS),
