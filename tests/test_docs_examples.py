@@ -13,7 +13,6 @@ import pytest
 import pytest_asyncio
 
 from harness.commands import cloud_event, command
-from harness.follower import follow
 from harness.markdown import ROOT, Block, Document
 from harness.polling import eventually
 from harness.process import ManagedProcess
@@ -105,28 +104,6 @@ async def test_example_of_a_subscriber_prints_each_event(examples_on_stage: Exam
         await eventually(is_printed, within_seconds=30, what=f"the event of {name}")
     finally:
         await asyncio.to_thread(subscriber.end)
-
-
-@pytest.mark.parametrize("block", examples("dlq-replay", "docs/operating.md"))
-async def test_example_of_a_replay_replays(examples_on_stage: Examples, block: Block) -> None:
-    """The dead letter of a customer who exists by now becomes an event, once, however often it is replayed."""
-    stage, late = examples_on_stage.stage, customer_id_for(7)
-    (worker,) = stage.workers
-    async with follow(stage.topics) as follower:
-        await stage.topics.publish([command(late, cloud_event("too-early"), city="Ghent")])
-        (letter,) = await follower.of(["too-early"])
-        await stage.upstream.control(generate_customers=8)
-        printed = [await examples_on_stage.run(block, str(letter.partition), str(letter.offset)) for _ in range(2)]
-        (event,) = await follower.of(["too-early#1"])
-
-        async def the_second_is_a_copy() -> bool:
-            return await worker.metric("customer_sync_commands_repeated_total") == 1
-
-        await eventually(the_second_is_a_copy, within_seconds=10, what="a copy")
-
-    assert letter.reason == "unknown_customer"
-    assert printed[-1].splitlines() == ["replayed too-early as number 1"] * 2
-    assert (event.is_event, event.customer_id, len(follower.all_of("too-early#1"))) == (True, late, 1)
 
 
 @pytest.mark.parametrize(

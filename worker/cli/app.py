@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from worker.cli import check, config, demo, dlq_list, dlq_replay, plan, run, schema, send, topics, trace, watch
+from worker.cli import (
+    check,
+    config,
+    demo,
+    dlq_discard,
+    dlq_list,
+    dlq_replay,
+    dlq_show,
+    plan,
+    run,
+    schema,
+    send,
+    topics,
+    trace,
+    watch,
+)
 from worker.cli.failure import MEANINGS
 
 if TYPE_CHECKING:
@@ -94,4 +109,6 @@ app.add_typer(_topics)
 _dlq = typer.Typer(name="dlq", cls=Commands, help="The dead-letter desk.", no_args_is_help=True, rich_markup_mode=None)
 _dlq.command("list", cls=Command, epilog=dlq_list.EXAMPLES)(dlq_list.list_)
 _dlq.command("replay", cls=Command, epilog=dlq_replay.EXAMPLES)(dlq_replay.replay)
+_dlq.command("show", cls=Command, epilog=dlq_show.EXAMPLES)(dlq_show.show)
+_dlq.command("discard", cls=Command, epilog=dlq_discard.EXAMPLES)(dlq_discard.discard)
 app.add_typer(_dlq)

@@ -116,7 +116,7 @@ class _Found:
         return frozenset(decision.died for decision in placed if decision is not None)
 
 
-def as_row(letter: DeadLetter, state: State) -> dict[str, Any]:
+def as_row(letter: DeadLetter, state: str) -> dict[str, Any]:
     """A dead letter for scripts, without values."""
     from handlers.instants import format_instant
     from worker.desk.content import customer_of, named_fields

@@ -166,8 +166,6 @@ def _say_closed(look: Look) -> None:
 
 def _say_plan(settings: Settings, decided: Sequence[Decided]) -> None:
     from worker.desk.estimate import estimate
-    from worker.desk.later_writes import Elsewhere
-    from worker.desk.verdicts import Replay, Superseded
 
     cost = estimate(
         decided,
@@ -185,31 +183,31 @@ def _say_plan(settings: Settings, decided: Sequence[Decided]) -> None:
     counted: Counter[str] = Counter(_word(verdict) for _, verdict in decided)
     for word, count in counted.items():
         say(f"  {count:>6,}  {word}")
-    said = [
-        pair for pair in decided if not (isinstance(pair[1], Replay) and pair[1].is_whole and not pair[1].is_forced)
-    ]
+    said = [(one, verdict) for one, verdict in decided if _word(verdict) != "as they were"]
     for one, verdict in said[:_SHOWN]:
-        match verdict:
-            case Replay(left_out=writes) if writes:
-                say(f"  {plain(one.letter.id)} without {_writes(writes)}")
-            case Superseded(by=writes):
-                say(f"  {plain(one.letter.id)} is superseded: {_writes(writes)}")
-            case Elsewhere(replay=number, place=place):
-                say(f"  {plain(one.letter.id)} was published as replay {number} at {place.coordinates}")
-            case Replay():
-                say(f"  {plain(one.letter.id)} by force")
-            case _:
-                _say_held(one.letter.id, verdict)
+        say(f"  {verdict_text(one.letter.id, verdict)}")
     if len(said) > _SHOWN:
         say((f"  and {len(said) - _SHOWN:,} more of these", "dim"))
 
 
-def _say_held(command: str, verdict: Verdict) -> None:
-    from worker.desk.verdicts import Held
+def verdict_text(command: str, verdict: Verdict) -> str:
+    """What a replay would do with the command, and why."""
+    from worker.desk.later_writes import Elsewhere
+    from worker.desk.verdicts import Held, Replay, Superseded
 
-    if isinstance(verdict, Held):
-        because = f" ({_writes(verdict.writes)})" if verdict.writes else ""
-        say(f"  {plain(command)} is held back: {verdict.obstacle.meaning}{because}. {verdict.obstacle.advice}")
+    name = plain(command)
+    match verdict:
+        case Replay() if verdict.is_whole:
+            return f"{name} as it was{', by force' if verdict.is_forced else ''}"
+        case Replay(left_out=writes):
+            return f"{name} without {_writes(writes)}"
+        case Superseded(by=writes):
+            return f"{name} is superseded: {_writes(writes)}"
+        case Elsewhere(replay=number, place=place):
+            return f"{name} was published as replay {number} at {place.coordinates}"
+        case Held(obstacle=obstacle, writes=writes):
+            because = f" ({_writes(writes)})" if writes else ""
+            return f"{name} is held back: {obstacle.meaning}{because}. {obstacle.advice}"
 
 
 def _writes(writes: Mapping[str, Write]) -> str:

@@ -2,7 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
+from handlers.command import decode
+from handlers.errors import CommandRefused
+from handlers.record import CommandRecord
 from handlers.replay import DeadLetter, Place
 from worker.desk.later_writes import Deaths, LaterWrites, candidate
 from worker.desk.reading import DeskReader
@@ -11,6 +15,15 @@ from worker.desk.selection import Selection
 from worker.kafka.reading import Progress, Range
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
+
+
+class Later(NamedTuple):
+    """A later command of the same customer, and what became of it."""
+
+    place: Place
+    command_id: str
+    fields: tuple[str, ...]
+    fate: str
 
 
 class Look:
@@ -22,7 +35,8 @@ class Look:
         self._bar = bar
         # First, so that the dead letters of all that it calls settled are read after it.
         is_settled = desk.settled()
-        deaths = Deaths()
+        deaths = self._deaths = Deaths()
+        self._is_settled = is_settled
         chosen: dict[Place, DeadLetter] = {}
         self.closed: list[DeadLetter] = []
         """Dead letters that were asked for by id, and are not open."""
@@ -59,6 +73,31 @@ class Look:
         self._take([one._replace(start=max(one.start, self.positions.get(one.partition, 0))) for one in now])
         self.positions = {one.partition: one.end for one in now}
         return closed
+
+    def later(self, letter: DeadLetter) -> list[Later]:
+        """The commands that were published for the letter's customer since its command was, by time."""
+        origin = self._desk.decisions.origin(letter) or letter.died
+        begins = self._first_after([origin])
+        ranges = []
+        for partition, one in self._kept.items():
+            start = origin.offset + 1 if partition == origin.partition else begins[partition]
+            ranges.append(one._replace(start=min(max(start, one.start), one.end)))
+        found = []
+        for batch in self._desk.topics.read(ranges, key=letter.record.key):
+            for record in (CommandRecord(*one) for one in batch):
+                try:
+                    command = decode(record)
+                except CommandRefused:
+                    continue
+                place = Place(record.topic, record.partition, record.offset, record.timestamp_ms)
+                found.append(Later(place, command.id, tuple(command.changes), self._fate(record)))
+        return sorted(found, key=lambda one: (one.place.timestamp_ms, one.place))
+
+    def _fate(self, record: CommandRecord) -> str:
+        try:
+            return "dead" if self._deaths.effect(record) is None else "dead, but may have been applied"
+        except KeyError:
+            return "applied" if self._is_settled(record.partition, record.offset) else "waiting"
 
     def _take(self, ranges: Sequence[Range]) -> None:
         if not self.letters:
