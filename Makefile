@@ -85,6 +85,10 @@ memory: install ## Peak memory with 1,000,000 waiting commands beside that with 
 restarts: install ## How long a worker takes to start, and what a kill and a rolling restart cost those who wait
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.restarts $(ARGS)
 
+.PHONY: alerts
+alerts: install ## Fire every alert by its real fault, in a real Prometheus that scrapes real workers
+	PYTHONPATH=tests $(BIN)/python -m alerts $(ARGS)
+
 .PHONY: cardinality
 cardinality: install ## Count the metrics' series after 100,000 customers
 	$(BIN)/pytest tests/worker/telemetry/test_cardinality.py --customers 100000 --capture=no $(ARGS)
@@ -132,6 +136,8 @@ docs: install ## Renew the tables and lists that are made from the code
 	mv docs/settings.new docs/settings.md
 	$(BIN)/python -c "from worker.telemetry.catalogue import markdown; print(markdown(), end='')" > docs/metrics.new
 	mv docs/metrics.new docs/metrics.md
+	$(BIN)/python deploy/observability/dashboard.py > deploy/observability/dashboard.new
+	mv deploy/observability/dashboard.new deploy/observability/dashboard.json
 	@$(BIN)/python scripts/renew-lists
 
 .PHONY: manifests
