@@ -107,6 +107,10 @@ soak: install ## One worker under load for MINUTES=60, a fault each minute: what
 bench: install ## Measure the worker beside its peers on a real Kafka, into docs/performance.md
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-trace
+bench-trace: install ## How soon customer-sync trace finds one of 1,000,000 commands, and in how much memory
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.trace $(ARGS)
+
 .PHONY: profile
 profile: install ## A flame graph of the worker under load, into .artifacts/
 	@$$(cat .venv/uv) sync --quiet --locked --inexact --group bench
