@@ -125,6 +125,10 @@ simulate: install ## Live SEEDS whole lives on a virtual clock; make simulate AR
 simulate-planted: install ## Find the bugs that are planted to prove the simulation's judge
 	PYTHONPATH=tests PYTHONHASHSEED=0 $(BIN)/python -m simulation --planted
 
+.PHONY: cover
+cover: install ## Branch coverage of what decides: every branch, by its own tests
+	$(BIN)/python scripts/cover-deciding $(ARGS)
+
 # ONLY="worker.watermark*" tries the mutants of one module
 .PHONY: mutants
 mutants: install ## Break what decides in every small way, and see the tests notice; goes on where it ended

@@ -467,6 +467,16 @@ def test_new_window_begins_a_new_pace() -> None:
     assert budget.remaining_for_bulk(10.0) == REQUESTS_PER_TURN
 
 
+def test_end_of_the_window_is_told_as_far_as_it_is_known() -> None:
+    """A window begins with a request: before that, a whole one lies ahead."""
+    budget = a_budget()
+    assert (budget.window_seconds, budget.resets_in(3.0)) == (WINDOW_SECONDS, WINDOW_SECONDS)
+    ask(budget, remaining=900, now=10.0, reset=200)
+
+    assert budget.resets_in(60.0) == 150.0
+    assert budget.resets_in(210.0) == WINDOW_SECONDS
+
+
 def test_repr_shows_what_is_left() -> None:
     """What a person sees in a debugger or a log."""
     budget = a_budget(share=0.5, replicas=2)
