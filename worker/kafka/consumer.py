@@ -48,6 +48,9 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
             )
             self.answered_at = asyncio.get_running_loop().time()
             if batches:
+                # What is fetched comes without a pause: with many partitions seconds would pass before anything else,
+                # heartbeats among it, had its turn.
+                await asyncio.sleep(0)
                 return batches
 
 
