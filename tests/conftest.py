@@ -66,6 +66,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Says last which Kafka the run was on, and what could not be tested on it."""
+    for report in terminalreporter.stats.get("skipped", []):
+        if "NOT TESTED" in str(report.longrepr):
+            terminalreporter.line(f"{report.nodeid}: {report.longrepr[2].removeprefix('Skipped: ')}")
     choice = config.stash.get(CHOICE, None)
     if choice is None:
         return
