@@ -125,8 +125,7 @@ def _base64(data: bytes) -> str:
 
 def _as_runs(bits: int) -> bytes:
     """The lengths of zeros and ones in turn, from the lowest bit on; it begins with zeros, be there none."""
-    text = f"{bits:b}"[::-1] if bits else ""
-    lengths = [len(run) for run in _runs.findall(text)]
+    lengths = [len(run) for run in _runs.findall(f"{bits:b}"[::-1])]
     return _numbers_to_bytes([0, *lengths] if bits & 1 else lengths)
 
 

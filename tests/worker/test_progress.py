@@ -95,6 +95,15 @@ def test_long_rows_of_server_errors_count_as_fifteen() -> None:
     assert decode(encode(progress)).tried == ((0, Tried(40, 1.0, 0, (15, 15))),)
 
 
+def test_runs_fill_the_room_to_the_last_byte() -> None:
+    """One more, and they have none."""
+    runs = "1" * 8 + "0" * 9
+
+    assert room_bytes() == 2 * 1_527
+    assert fits(int(runs * 1_527, 2))
+    assert not fits(int(runs * 1_528, 2))
+
+
 def test_half_of_ten_thousand_at_random_have_room() -> None:
     """As bits; and a long way behind one old command has room as runs."""
     alternating = int("10" * (room_bytes() * 4), 2)
