@@ -18,6 +18,7 @@ from harness.reaper import Reaper
 from rollout.controller import Strategy
 from rollout.trial import ROOT, Trial, try_rollout
 
+LONGEST_SECONDS = 3.0
 MIN_READY_SECONDS = 10.0
 STRATEGIES = {
     "one-more": Strategy(1, 0, MIN_READY_SECONDS),
@@ -51,7 +52,7 @@ def main() -> int:
         reaper.close()
     print(trial.report())
     _keep_logs(trial, LOGS)
-    return 0
+    return int(any(trial.faults().values()) or trial.longest_seconds() > LONGEST_SECONDS)
 
 
 def _keep_logs(trial: Trial, folder: Path) -> None:

@@ -34,6 +34,7 @@ PARTITIONS = 12
 LATENCY_SECONDS = 0.05
 STEADY_SECONDS = 8.0
 SETTLE_SECONDS = 120.0
+LONGEST_START_SECONDS = 120.0
 LONGEST_ROLL_SECONDS = 240.0
 
 
@@ -61,24 +62,28 @@ class Trial:
         """From command to outcome."""
         return self.delays()[0][0]
 
-    def report(self) -> str:
-        """The figures."""
-        delays = [seconds for seconds, _ in self.delays()]
+    def faults(self) -> dict[str, int]:
+        """How often each thing happened that must never happen."""
         published, outcomes = self.load.published, self.outcomes
-        begun, ended = self.rolled
-        faults = {
+        return {
             "lost": len(lost(published, outcomes)),
             "twice": len(repeated(outcomes)),
             "out of order": len(out_of_order(outcomes)),
             "with another outcome": len(surprises(published, outcomes)),
             "times a customer moved back": self.moved_back,
             "requests overlapping": self.requests_overlapping,
+            "pods restarted or killed": sum(pod.course.restarts > 0 or pod.course.exit_code != 0 for pod in self.pods),
         }
+
+    def report(self) -> str:
+        """The figures."""
+        delays = [seconds for seconds, _ in self.delays()]
+        begun, ended = self.rolled
         shares = {"99.9 %": 0.999, "99 %": 0.99, "half": 0.5}
-        seconds, replicas = ended - begun, len(self.pods) // 2
+        seconds, replicas, commands = ended - begun, len(self.pods) // 2, len(self.load.published)
         lines = [
-            f"rolling update of {replicas} pods ({self.strategy}) in {seconds:.0f} s, {len(published)} commands:",
-            "  " + ", ".join(f"{number} {what}" for what, number in faults.items()),
+            f"rolling update of {replicas} pods ({self.strategy}) in {seconds:.0f} s, {commands} commands:",
+            "  " + ", ".join(f"{number} {what}" for what, number in self.faults().items()),
             f"  from command to outcome: longest {delays[0]:.2f} s, "
             + ", ".join(f"{name} {_share(delays, share):.2f} s" for name, share in shares.items()),
         ]
@@ -158,7 +163,7 @@ async def _roll(
             )
             pods = controller.pods
             say("pods start")
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(LONGEST_START_SECONDS):
                 await controller.start()
             say(f"{per_second:g} commands a second")
             async with reading(follower), load(topics, customers=CUSTOMERS, per_second=per_second, seed=1) as commands:
