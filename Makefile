@@ -103,6 +103,10 @@ RATE ?=
 soak: install ## One worker under load for MINUTES=60, a fault each minute: what grows; RATE commands a second
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(RATE),--rate $(RATE)) $(ARGS)
 
+.PHONY: desk
+desk: install ## List 100,000 dead letters, and replay 1,000 while desk and worker are killed
+	$(BIN)/pytest tests/promises/test_desk.py --dead-letters 100000 --kills 10 --capture=no $(ARGS)
+
 .PHONY: bench
 bench: install ## Measure the worker beside its peers on a real Kafka, into docs/performance.md
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)

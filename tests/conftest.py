@@ -42,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kills", type=int, default=3, help="SIGKILLs under load, for each way of delivery")
     group.addoption("--seed", type=int, default=20_261_123, help="of everything that tests leave to chance")
     group.addoption("--customers", type=int, default=10_000, help="customers whose metrics are counted")
+    group.addoption("--dead-letters", type=int, default=10_000, help="that are listed; a hundredth is replayed")
     group.addoption("--waiting", type=int, default=300_000, help="commands that wait while memory is measured")
 
 

@@ -1,5 +1,6 @@
 """Dead letters, and what the desk knows about them, as tests of its rules need them."""
 
+import time
 from collections.abc import Iterable, Sequence
 
 from handlers.dead_letter import dead_letter_record
@@ -11,6 +12,11 @@ from worker.desk.decisions import Action, Decision, Decisions
 from worker.desk.later_writes import Candidate, Deaths, LaterWrites, candidate
 
 EVERYTHING = 10**9
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970: brokers delete records that say they are old."""
+    return time.time_ns() // 1_000_000
 
 
 def a_letter(

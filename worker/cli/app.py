@@ -12,6 +12,7 @@ from worker.cli import (
     config,
     demo,
     dlq_discard,
+    dlq_edit,
     dlq_list,
     dlq_replay,
     dlq_show,
@@ -110,5 +111,6 @@ _dlq = typer.Typer(name="dlq", cls=Commands, help="The dead-letter desk.", no_ar
 _dlq.command("list", cls=Command, epilog=dlq_list.EXAMPLES)(dlq_list.list_)
 _dlq.command("replay", cls=Command, epilog=dlq_replay.EXAMPLES)(dlq_replay.replay)
 _dlq.command("show", cls=Command, epilog=dlq_show.EXAMPLES)(dlq_show.show)
+_dlq.command("edit", cls=Command, epilog=dlq_edit.EXAMPLES)(dlq_edit.edit)
 _dlq.command("discard", cls=Command, epilog=dlq_discard.EXAMPLES)(dlq_discard.discard)
 app.add_typer(_dlq)

@@ -93,8 +93,8 @@ def replay(
         if dry_run:
             return
         confirm("Replay them?", yes=yes)
-        result = _replay(settings, look, len(decided))
-    _say_result(result)
+        result = replay_look(settings, look, len(decided))
+    say_result(result)
     if result.held and not result.closed:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -140,7 +140,8 @@ def guarded_log(settings: Settings, *, partitions: int) -> Iterator[GuardedLog]:
         ) from fenced
 
 
-def _replay(settings: Settings, look: Look, letters: int) -> Result:
+def replay_look(settings: Settings, look: Look, letters: int) -> Result:
+    """Replays what the look allows; shows how many of *letters* are done. Raises `Failure`."""
     from worker.desk.replaying import replay as replay_all
 
     with guarded_log(settings, partitions=look.partitions) as log:
@@ -239,7 +240,8 @@ def _word(verdict: Verdict) -> str:
             return "superseded: later commands have set all their fields"
 
 
-def _say_result(result: Result) -> None:
+def say_result(result: Result) -> None:
+    """What a replay came to."""
     parts = [f"replayed {_count(result.replayed, 'command')}"]
     if result.in_part:
         parts.append(f"{result.in_part:,} of them in part")

@@ -58,8 +58,9 @@ class Candidate:
     """A dead letter that may be replayed, and what is known of what came after it.
 
     *origin* is the first record of its command; None where nobody knows. *command* is the replay as the worker would
-    read it; None where it would refuse it for *refusal*. *newer* has the later writes of each of its fields, at most
-    one of each kind that is certain. *elsewhere* is where somebody else has put the next replay already.
+    read it, corrected by somebody if *is_edited*; None where it would refuse it for *refusal*. *newer* has the later
+    writes of each of its fields, at most one of each kind that is certain. *elsewhere* is where somebody else has put
+    the next replay already.
     """
 
     letter: DeadLetter
@@ -68,11 +69,12 @@ class Candidate:
     refusal: CommandRefused | None
     newer: dict[str, list[Write]] = field(default_factory=dict)
     elsewhere: Elsewhere | None = None
+    is_edited: bool = False
 
     @property
-    def customer_id(self) -> str:
-        """Whose command it is; empty where it says none."""
-        return (self.letter.record.key or b"").decode(errors="replace")
+    def key(self) -> bytes | None:
+        """The key of its replay."""
+        return self.letter.record.key if self.command is None else self.command.record.key
 
 
 def candidate(letter: DeadLetter, decisions: Decisions) -> Candidate:
@@ -133,7 +135,7 @@ class LaterWrites:
         self._of_customer: dict[bytes | None, list[Candidate]] = {}
         for one in candidates:
             if one.command is not None:
-                self._of_customer.setdefault(one.letter.record.key, []).append(one)
+                self._of_customer.setdefault(one.key, []).append(one)
         self._deaths = deaths
         self._decisions = decisions
         self._is_settled = is_settled

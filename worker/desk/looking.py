@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from handlers.command import decode
+from handlers.command import Command, decode
 from handlers.errors import CommandRefused
 from handlers.record import CommandRecord
 from handlers.replay import DeadLetter, Place
@@ -29,8 +29,20 @@ class Later(NamedTuple):
 class Look:
     """One look at everything that a replay of the dead letters in *wanted* depends on."""
 
-    def __init__(self, desk: DeskReader, wanted: Selection, *, window: int, force: bool, bar: Bar) -> None:
-        """*window* is DEDUPLICATION_WINDOW; *bar* opens a progress bar with a title."""
+    def __init__(
+        self,
+        desk: DeskReader,
+        wanted: Selection,
+        *,
+        window: int,
+        force: bool,
+        bar: Bar,
+        corrected: Command | None = None,
+    ) -> None:
+        """*window* is DEDUPLICATION_WINDOW; *bar* opens a progress bar with a title.
+
+        *corrected* stands for the command of the only dead letter that is meant.
+        """
         self._desk = desk
         self._bar = bar
         # First, so that the dead letters of all that it calls settled are read after it.
@@ -53,6 +65,9 @@ class Look:
         self.letters = list(chosen.values())
         self.missing = wanted.missing([*self.letters, *self.closed])
         candidates = [candidate(letter, desk.decisions) for letter in self.letters]
+        if corrected is not None:
+            for one in candidates:
+                one.command, one.refusal, one.is_edited = corrected, None, True
         self._kept = {one.partition: one for one in desk.topics.ranges(desk.commands_topic)}
         later = LaterWrites(candidates, deaths=deaths, decisions=desk.decisions, is_settled=is_settled, window=window)
         places = [one.origin for one in candidates if one.origin is not None]

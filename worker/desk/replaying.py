@@ -55,7 +55,7 @@ class Session:
     ) -> None:
         self._candidates: dict[bytes | None, list[Candidate]] = {}
         for one in candidates:
-            self._candidates.setdefault(one.letter.record.key, []).append(one)
+            self._candidates.setdefault(one.key, []).append(one)
         self._later = later
         self._is_covered = is_covered
         self._force = force
@@ -153,6 +153,8 @@ def decisions(decided: Iterable[Decided], places: Sequence[Place], *, by: str, a
         match verdict:
             case Replay():
                 action = Action.REPLAYED if verdict.is_whole else Action.IN_PART
+                if one.is_edited:
+                    action = Action.EDITED
                 found.append(
                     common.decision(
                         action,
@@ -173,7 +175,7 @@ def decisions(decided: Iterable[Decided], places: Sequence[Place], *, by: str, a
 
 def outgoing(one: Candidate, verdict: Replay) -> Outgoing:
     """The record to publish."""
-    if verdict.is_whole or one.command is None:
+    if one.command is None or (verdict.is_whole and not one.is_edited):
         return one.letter.replayed()
     changes = {name: value for name, value in one.command.changes.items() if name in verdict.fields}
     return one.letter.replayed_with(one.command.customer_id, changes)

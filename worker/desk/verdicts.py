@@ -39,7 +39,7 @@ class Obstacle(StrEnum):
 
 
 _WORDS: Mapping[Obstacle, tuple[str, str]] = {
-    Obstacle.REFUSED: ("the worker would refuse it again", "Have it published anew, corrected, and discard this one."),
+    Obstacle.REFUSED: ("the worker would refuse it again", "Correct it with `dlq edit`, or discard it."),
     Obstacle.UNTRACEABLE: (
         "it died as a replay that the desk has not recorded",
         "Run `dlq replay` again: it records what others have replayed. If that changes nothing, --force it by its id.",

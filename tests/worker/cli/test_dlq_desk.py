@@ -1,6 +1,7 @@
 """`dlq show` and `dlq discard`: one dead letter and its story, and those that are given up."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,39 @@ def test_discarding_needs_a_reason(customer_sync: CommandLine) -> None:
 
     assert finished.exit_code == 2
     assert "--reason" in finished.errors
+
+
+async def test_edited_command_is_checked_and_replayed(
+    on_topics: CommandLine, letter_id: str, topics: Topics, tmp_path: Path
+) -> None:
+    """What the editor leaves behind is what the worker gets, under the command's own id."""
+    script = tmp_path / "editor"
+    script.write_text('#!/bin/sh\nsed -i \'s/"phone": "1"/"note": "by hand"/; /"city"/d\' "$1"\n')
+    script.chmod(0o755)
+    on_topics.give(VISUAL=script)
+
+    finished = await on_topics.along("dlq", "edit", letter_id, "--yes")
+
+    assert finished.exit_code == 0, finished.errors + finished.output
+    async with topics.reader("read_committed", topics.commands) as consumer:
+        records = [await consumer.getone() for _ in range(4)]
+    assert json.loads(records[-1].value)["changes"] == {"note": "by hand"}
+    assert dict(records[-1].headers)["dlq-command-id"].decode() == letter_id
+    shown = await on_topics.along("dlq", "show", letter_id)
+    assert "edited" in shown.output
+
+
+async def test_edit_that_the_worker_would_refuse_is_not_sent(
+    on_topics: CommandLine, letter_id: str, tmp_path: Path
+) -> None:
+    """All problems are shown; with nobody to ask it ends there."""
+    script = tmp_path / "editor"
+    script.write_text('#!/bin/sh\nsed -i \'s/"phone"/"fone"/\' "$1"\n')
+    script.chmod(0o755)
+    on_topics.give(VISUAL=script)
+
+    finished = await on_topics.along("dlq", "edit", letter_id, "--yes")
+
+    assert finished.exit_code == 1
+    assert "unknown_field" in finished.errors
+    assert "1 command" not in finished.output

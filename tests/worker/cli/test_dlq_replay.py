@@ -120,7 +120,7 @@ async def test_what_the_worker_would_refuse_again_is_held_back(on_topics: Comman
 
     assert finished.exit_code == 1
     assert "the worker would refuse it again" in finished.output
-    assert "published anew" in finished.output
+    assert "dlq edit" in finished.output
 
 
 @pytest.mark.parametrize(
