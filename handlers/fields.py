@@ -34,6 +34,12 @@ CHANGEABLE_FIELDS = ("name", "email", *CLEARABLE_FIELDS, "tags")
 _CAPITAL = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+def shown_customer(key: bytes | None) -> str:
+    """The customer's id that a record's key is; where it is none it may be anything, also an e-mail address."""
+    text = (key or b"").decode(errors="replace")
+    return text if is_uuid(text) else "(no customer's id)" if text else "(no key)"
+
+
 def camel_case(name: str) -> str:
     """``address_line1`` → ``addressLine1``."""
     head, *tail = name.split("_")

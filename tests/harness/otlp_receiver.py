@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from google.protobuf.text_format import MessageToString  # type: ignore[import-untyped]  # it has no types
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
@@ -36,8 +37,8 @@ class Receiver:
 
     server: ScriptedServer
     spans: list[Span] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    """Each export as protobuf writes it for people, and its headers: everything that went out."""
+    exports: list[str] = field(default_factory=list)
+    """Each export as protobuf writes it for people."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -66,7 +67,7 @@ class Receiver:
             resource = _attributes(of_resource.resource.attributes)
             for of_scope in of_resource.scope_spans:
                 self.spans += [_span(span, resource) for span in of_scope.spans]
-        self.texts.append(f"{request.headers}\n{export}")
+        self.exports.append(MessageToString(export, as_utf8=True))
         await wire.send(response(200, b"", {"Content-Type": "application/x-protobuf"}))
         async with self.server.changed:
             self.server.changed.notify_all()

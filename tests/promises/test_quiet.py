@@ -1,26 +1,39 @@
-"""Promise 7: no token, e-mail, phone, address or customer token in logs, metrics, pages and error texts."""
+"""Promise 7: no token, e-mail, phone, address or customer token in logs, spans, metrics, pages and error texts.
 
+Nor in what the command line prints without --reveal.
+"""
+
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import typer
+from typer._click.core import Command
 
 from harness.broker import Broker, free_port
 from harness.commands import cloud_event, command
 from harness.follower import Follower, follow
 from harness.leaks import guises, leaks
+from harness.otlp_receiver import receiving
 from harness.polling import eventually
 from harness.settling import failing, refusal_of, status
 from harness.stage import Stage
 from harness.topics import Message
 from harness.worker_process import WorkerProcess
+from worker.cli.app import app
+from worker.operations.http import routes
 
-PAGES = ("/livez", "/readyz", "/metrics", "/api/status", "/asyncapi", "/")
+STREAM = "/api/live"
 API_TOKEN = "mid_" + "5ec2e7a0" * 8
 REVOKED_TOKEN = "mid_" + "0ddba115" * 8
+COLLECTOR_KEY = "planted-key-for-the-collector-4711"
 SASL_PASSWORD = "sesam-öffne-dich-4711"
 
 STORED = {
@@ -55,6 +68,11 @@ BAD_EMAIL = "planta bad@private.example"
 BAD_FIELD = "Planta Fieldname"
 BAD_TEXT = "Planta Nojson, Hidden Lane 8, +1 555 0100 200"
 BAD_KEY = "planta.key@private.example"
+BY_WHOM = "planta.header@private.example"
+WITH_A_HEADER = (("x-requested-by", BY_WHOM.encode()),)
+
+SILENT_COMMANDS = {"run", "demo", "send", "topics create"}
+"""`run` is what is watched, `demo` has people of its own, and the others print no data but what they were told."""
 
 
 @dataclass(slots=True)
@@ -64,6 +82,7 @@ class Findings:
     shown: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     reasons: set[str | None] = field(default_factory=set)
+    spans: set[str] = field(default_factory=set)
     went_through: str = ""
 
 
@@ -74,20 +93,28 @@ async def findings(
     """A run through every outcome and every kind of failure, at LOG_LEVEL=DEBUG, in both formats of the log."""
     token_file = tmp_path_factory.mktemp("secrets") / "token"
     token_file.write_text(API_TOKEN)
-    worker = stage.start_worker(
-        LOG_LEVEL="DEBUG",
-        LOG_FORMAT=request.param,
-        UPSTREAM_TOKEN="",
-        UPSTREAM_TOKEN_FILE=str(token_file),
-        UPSTREAM_TIMEOUT_SECONDS="1",
-        RETRY_MAX_ELAPSED_SECONDS="0.5",
-    )
-    run = _Run(stage, worker, request.param, real=session_broker.real)
-    try:
-        await run.everything(token_file.write_text)
-    finally:
-        worker.end()
+    async with receiving() as receiver:
+        worker = stage.start_worker(
+            **receiver.environment,
+            LOG_LEVEL="DEBUG",
+            LOG_FORMAT=request.param,
+            UPSTREAM_TOKEN="",
+            UPSTREAM_TOKEN_FILE=str(token_file),
+            UPSTREAM_TIMEOUT_SECONDS="1",
+            RETRY_MAX_ELAPSED_SECONDS="0.5",
+            OTEL_EXPORTER_OTLP_HEADERS=f"api-key={COLLECTOR_KEY}",
+            OTEL_BSP_MAX_QUEUE_SIZE="100000",
+        )
+        run = _Run(stage, worker, request.param, real=session_broker.real)
+        try:
+            await run.everything(token_file.write_text)
+        finally:
+            worker.sigterm()
+            await worker.wait()
     run.findings.shown["log"] = worker.log()
+    run.findings.shown["spans"] = "\n".join(receiver.exports)
+    run.findings.spans = {span.name for span in receiver.spans}
+    assert all(request.headers["api-key"] == COLLECTOR_KEY for request in receiver.server.requests)
     yield run.findings
 
 
@@ -103,6 +130,7 @@ class _Run:
         self._real = real
         self._customers = 0
         self._visits = 0
+        self._bad_key_at = ""
 
     async def everything(self, write_token: Callable[[str], object]) -> None:
         """All scenes, then what was planted in them."""
@@ -114,7 +142,7 @@ class _Run:
         )
         await self._worker.wait_ready()
         async with follow(topics) as follower:
-            await follower.of(await topics.publish([command(ids[0], changes=WANTED)]))
+            await follower.of(await topics.publish([command(ids[0], WITH_A_HEADER, changes=WANTED)]))
             await self._visit()
             await self._bad_commands(follower, ids)
             await self._refusals(follower, ids[1:20])
@@ -135,6 +163,7 @@ class _Run:
             self.findings.went_through = "".join(
                 (one.value or b"").decode(errors="replace") for one in follower.outcomes
             )
+        await self._command_lines(ids[0])
         state = await upstream.state(journal=0)
         self.findings.secrets = {
             **{f"the stored {name}": value for name, value in STORED.items()},
@@ -146,6 +175,8 @@ class _Run:
             "a bad field's name": BAD_FIELD,
             "a value that is no JSON": BAD_TEXT,
             "a bad key": BAD_KEY,
+            "a header of the publisher's": BY_WHOM,
+            "the key for the collector": COLLECTOR_KEY,
         }
 
     def _new_customer(self) -> str:
@@ -155,22 +186,55 @@ class _Run:
     async def _visit(self) -> None:
         """Keeps what each page shows now."""
         self._visits += 1
-        for page in PAGES:
+        for page in pages():
             _, body = await self._worker.get(page)
             self.findings.shown[f"{page}, visit {self._visits}"] = body
+        stream = f"http://127.0.0.1:{self._worker.port}{STREAM}"
+        self.findings.shown[f"{STREAM}, visit {self._visits}"] = await asyncio.to_thread(_beginning_of, stream)
 
-    async def _settle(self, follower: Follower, *messages: Message) -> None:
-        await follower.of(await self._stage.topics.publish(messages))
+    async def _command_lines(self, customer: str) -> None:
+        """What the command line prints of all this to somebody who does not ask for personal data."""
+        wanted = json.dumps(WANTED)
+        stored = json.dumps({"name": STORED["name"], "note": STORED["note"]})
+        for arguments in (
+            ("check",),
+            ("config",),
+            ("config", "--json"),
+            ("schema", "command"),
+            ("watch", "--from-beginning", "--no-follow"),
+            ("dlq", "list", "--all"),
+            ("dlq", "list", "--json"),
+            ("dlq", "list", "--text", "refused"),
+            ("dlq", "replay", "--all", "--dry-run"),
+            ("trace", customer),
+            ("trace", customer, "--json"),
+            ("trace", f"{self._mark} twice"),
+            ("trace", self._bad_key_at),
+            ("trace", self._bad_key_at, "--json"),
+            ("plan", customer, "--changes", wanted),
+            ("plan", customer, "--changes", stored, "--json"),
+            ("plan", customer, "--set", f"email={BAD_EMAIL}"),
+        ):
+            self.findings.shown[" ".join(["customer-sync", *arguments[:2], *arguments[3:]])] = await asyncio.to_thread(
+                _printed_by, arguments, self._worker.environment
+            )
+
+    async def _settle(self, follower: Follower, *messages: Message) -> list[str]:
+        """Publishes and waits for the outcomes; where the commands are."""
+        places = await self._stage.topics.publish(messages)
+        await follower.of(places)
+        return places
 
     async def _bad_commands(self, follower: Follower, ids: list[str]) -> None:
         customer, unknown = ids[0], ids[-1]
         value = command(customer, changes=WANTED).value
         headers = cloud_event(f"{self._mark} twice")
-        await self._settle(
+        places = await self._settle(
             follower,
             Message(customer, BAD_TEXT.encode()),
             Message(customer, json.dumps(value).encode()[:-2]),
-            Message(BAD_KEY, value),
+            Message(BAD_KEY, value, headers=WITH_A_HEADER),
+            command(customer, WITH_A_HEADER, changes={**WANTED, "email": BAD_EMAIL}),
             Message(customer, {"customer_id": BAD_KEY, "changes": {"phone": 5}}),
             command(customer, changes={**WANTED, "email": BAD_EMAIL}),
             command(customer, changes={BAD_FIELD: "x", "name": " ", "tags": [{"id": BAD_KEY, "name": BAD_TEXT}]}),
@@ -179,6 +243,7 @@ class _Run:
             command(customer, partition=0, phone=WANTED["phone"]),
             command(customer, partition=1, phone=STORED["phone"]),
         )
+        self._bad_key_at = places[2]
         expired = cloud_event(f"{self._mark} expired", source=f"/{self._mark}", expirytime="2001-01-01T00:00:00Z")
         await self._stage.topics.publish(
             [
@@ -275,11 +340,37 @@ class _Run:
         await self._visit()
 
 
+def pages() -> list[str]:
+    """Every page that ends."""
+    served = [path for path, _ in routes(lambda: None, None, lambda _: None, {})]  # type: ignore[arg-type,return-value]  # nobody asks
+    return ["/", "/api/group", "/api/replica", *served]
+
+
+def _beginning_of(stream: str) -> str:
+    """The first of what a page sends that never ends."""
+    with urllib.request.urlopen(stream, timeout=5) as answer:
+        return "".join(answer.readline().decode() for _ in range(4))
+
+
+def _printed_by(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """What `customer-sync` prints, on both streams."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", *arguments],
+        env={**environment, "COLUMNS": "200"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode in (0, 1, 4, 5), f"{arguments} ended with {done.returncode}: {done.stderr}"
+    return f"{done.stdout}\n{done.stderr}"
+
+
 STORED_AS_WANTED = {"phone": STORED["phone"], "note": STORED["note"]}
 
 
 def test_nothing_personal_or_secret_is_shown_anywhere(findings: Findings) -> None:
-    """Logs, every page at several moments, and the headers that the worker writes itself."""
+    """Logs, spans, every page at several moments, the command line, and the headers that the worker writes itself."""
     assert leaks(findings.shown, findings.secrets) == []
 
 
@@ -294,6 +385,29 @@ def test_the_run_went_through_every_outcome_and_did_carry_what_was_planted(
     log = findings.shown["log"]
     assert all(word in log for word in ("dead_letter", "attempt_failed", "breaker", "command_on_wrong_partition"))
     assert "rejected" in findings.shown["/metrics, visit 5"]
+    assert {"wait", "GET /customers/{id}", "PATCH /customers/{id}", "commit"} < findings.spans
+
+
+def test_every_command_is_looked_through(findings: Findings) -> None:
+    """One that is new must be run above, or have a reason why not."""
+    looked_through = {
+        where.removeprefix("customer-sync ") for where in findings.shown if where.startswith("customer-sync ")
+    }
+
+    assert {
+        name
+        for name in leaves(typer.main.get_command(app))
+        if not any(f"{one} ".startswith(f"{name} ") for one in looked_through)
+    } == SILENT_COMMANDS
+
+
+def leaves(command: Command, name: str = "") -> Iterator[str]:
+    """The names of all commands that do something."""
+    inner: Mapping[str, Command] = getattr(command, "commands", {})
+    if not inner:
+        yield name
+    for word, one in inner.items():
+        yield from leaves(one, f"{name} {word}".strip())
 
 
 @pytest.mark.parametrize("secret", [API_TOKEN, *STORED.values(), *WANTED.values()])

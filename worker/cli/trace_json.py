@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from handlers.fields import shown_customer
 from handlers.instants import format_instant
 from worker.desk.decisions import Decision
 from worker.tracking.fates import Applied, Dead, Fate, OutcomeGone, Repeated, Waiting
@@ -68,7 +69,7 @@ def _command(command: CommandSeen, *, reveal: bool) -> dict[str, Any]:
         "id": command.id,
         "source": command.source,
         "replay": command.replay,
-        "customer_id": (command.record.key or b"").decode(errors="replace") or None,
+        "customer_id": shown_customer(command.record.key),
         "time": instant(command.record.timestamp_ms),
         **_place(command.place),
         "fields": list(command.fields),

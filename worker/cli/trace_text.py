@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from handlers.fields import shown_customer
 from handlers.instants import format_instant
 from worker.cli.console import Part, plain, say
 from worker.cli.trace_json import took_ms
@@ -56,7 +57,7 @@ def _lines(story: Story, *, group: str, reveal: bool) -> Iterator[Line]:
         if command.source is not None:
             yield "source", "dim", command.source
         yield "record", "dim", f"{_where(command.place)}, {_time(command.record.timestamp_ms)}"
-        yield "customer", "dim", (command.record.key or b"").decode(errors="replace") or "none: the record has no key"
+        yield "customer", "dim", shown_customer(command.record.key)
         yield "changes", "dim", _changes(command, reveal=reveal) or "none that could be read"
     else:
         yield "record", "dim", "no longer on the command topic, or out of the bounds given"

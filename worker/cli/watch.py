@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from handlers.fields import shown_customer
 from worker.cli.console import Part, complain, kafka, plain, say, say_json, usable_settings
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ async def _watch(
 
 
 def _show(outcome: Outcome) -> None:
-    customer = plain(outcome.customer_id)[:36] or "(no key)"
+    customer = shown_customer(outcome.key)
     start: tuple[Part, ...] = ((f"{outcome.time:<20}  ", "dim"),)
     if outcome.is_event:
         say(*start, ("event        ", "green"), f"{customer:<36}  ", (f"command {plain(outcome.command_id)}", "dim"))

@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from handlers.fields import SNAKE, is_uuid
+from handlers.fields import SNAKE, shown_customer
 from handlers.replay import DeadLetter
 
 
 def customer_of(letter: DeadLetter) -> str:
-    """The customer's id; where the key is none it may be anything, also an e-mail address, and is not shown."""
-    key = (letter.record.key or b"").decode(errors="replace")
-    return key if is_uuid(key) else "(no customer's id)" if key else "(no key)"
+    """The customer's id, or that there is none."""
+    return shown_customer(letter.record.key)
 
 
 def named_fields(letter: DeadLetter) -> list[str]:
