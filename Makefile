@@ -8,6 +8,8 @@ INSTALLED := .venv/.installed
 IMAGE ?= customer-sync
 # Options for pytest: make test ARGS="-k watermark -x"
 ARGS ?=
+# Of make test-browser: where pictures of the page go
+PICTURES ?=
 # Of make chaos; ONLY=1.17 repeats one round
 ROUNDS ?= 20
 SEED ?= 1
@@ -54,6 +56,11 @@ test: install ## Run the tests on the best Kafka found: yours, Docker, Java, or 
 .PHONY: test-fast
 test-fast: install ## Run the tests that need no Kafka at all
 	$(BIN)/pytest -m "not broker and not chaos" $(ARGS)
+
+.PHONY: test-browser
+test-browser: install ## Look at the page in a Chromium: six states, layout, accessibility; PICTURES=docs/page renews them
+	@$$(cat .venv/uv) sync --quiet --locked --inexact --group browser
+	$(BIN)/pytest tests/browser $(if $(PICTURES),--pictures $(PICTURES)) $(ARGS)
 
 .PHONY: test-long
 test-long: install ## Run the property tests with 100,000 examples each

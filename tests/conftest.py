@@ -43,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=20_261_123, help="of everything that tests leave to chance")
     group.addoption("--customers", type=int, default=10_000, help="customers whose metrics are counted")
     group.addoption("--dead-letters", type=int, default=10_000, help="that are listed; a hundredth is replayed")
+    group.addoption("--pictures", default=None, help="where pictures of the page are kept")
     group.addoption("--waiting", type=int, default=300_000, help="commands that wait while memory is measured")
 
 
@@ -66,17 +67,21 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says last which Kafka the run was on, and what could not be tested on it."""
-    for report in terminalreporter.stats.get("skipped", []):
+    """Says last which Kafka the run was on, and what could not be tested on it, or without a browser."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    for report in skipped:
         if "NOT TESTED" in str(report.longrepr):
             terminalreporter.line(f"{report.nodeid}: {report.longrepr[2].removeprefix('Skipped: ')}")
+    without = [report for report in skipped if "needs a browser" in str(report.longrepr)]
+    if without:
+        terminalreporter.section("Browser")
+        terminalreporter.line(f"LEFT OUT {len(without)} tests or files of the page: no browser, or nothing to drive it")
     choice = config.stash.get(CHOICE, None)
     if choice is None:
         return
     nothing_better = f" (nothing better here: {'; '.join(choice.missing)})" if choice.missing else ""
     terminalreporter.section("Kafka")
     terminalreporter.line(f"ran on {choice.broker.describe()}{nothing_better}")
-    skipped = terminalreporter.stats.get("skipped", [])
     left_out = [report.nodeid for report in skipped if "needs a real Apache Kafka" in str(report.longrepr)]
     if left_out:
         files = Counter(name.split("::")[0] for name in left_out)
