@@ -93,6 +93,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         self._windows: dict[TopicPartition, DeduplicationWindow] = {}
         self._watched: AIOKafkaConsumer | None = None
         self._is_leaving = False
+        # From a revocation on until the next assignment: what is built or lost meanwhile begins nothing anew.
+        self._is_revoking = False
         self.is_member = False
 
     def begin(self, tasks: asyncio.TaskGroup) -> None:
@@ -115,6 +117,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             watch_heartbeats(consumer, self._now, self._lease.renew)
             self._watched = consumer
         consumer.pause(*assigned)
+        self._is_revoking = False
         if self._is_leaving:
             # The rebalance had begun before: this member leaves in a moment, and others get them.
             return
@@ -134,6 +137,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finishes and drops the partitions that are taken away."""
         self.is_member = False
+        self._is_revoking = True
         if not self._owning:
             return
         numbers = sorted(partition.partition for partition in revoked)
@@ -180,7 +184,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 self._leave(topic_partition)
             finally:
                 await ledger.close()
-            if self._owning.get(topic_partition) is not asyncio.current_task():
+            is_dropped = self._owning.get(topic_partition) is not asyncio.current_task()
+            if is_dropped or self._is_revoking or self._is_leaving:
                 # Dropped meanwhile: a cancellation that meets a failing task group is lost (before Python 3.13).
                 return
             lost_at = self._now()
@@ -192,6 +197,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     async def _own_until_lost(self, topic_partition: TopicPartition, ledger: Ledger) -> None:
         consumer = self._member()
         partition, read_first = await self._build(consumer, topic_partition, ledger)
+        if self._is_revoking or self._is_leaving:
+            return
         # No await between the two: what is read must find its partition.
         consumer.resume(topic_partition)
         self._partitions[topic_partition] = partition
