@@ -15,6 +15,7 @@ LONGEST_SECONDS = 6.0
 DEADLINE_SECONDS = 240.0
 
 
+@pytest.mark.chaos
 @pytest.mark.real_kafka
 async def test_a_rolling_update_under_load_costs_nobody_more_than_moments(broker: Broker, reaper: Reaper) -> None:
     """Nothing is lost, twice or out of order, no pod is killed or restarted, and no command waits for long."""
