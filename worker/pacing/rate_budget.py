@@ -198,6 +198,9 @@ class RateBudget:
         """One granted request was sent and its answer said nothing of the budget (a timeout, a broken connection)."""
         self._outstanding -= 1
         self._roll(now)
+        if self._reset_at == -math.inf and self._limit != math.inf:
+            # Sent in a window that has ended since; the upstream may have counted it in the new one.
+            self._reset_at = now + self._window_seconds
         self._remaining -= 1
         self._answered_since += 1
         if self._allowance is None:

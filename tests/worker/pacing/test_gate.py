@@ -622,4 +622,18 @@ class GateUnderRandomAnswers(RuleBasedStateMachine):
         assert budget.remaining(later) == self.LIMIT - 1
 
 
+def test_an_answer_that_comes_after_its_window_costs_the_next_window_alone() -> None:
+    """It may have been counted in either; the window after that one is whole again."""
+    gate = a_gate(limit=60, concurrency=8)
+    turn(gate, [OK, OK], 0, now=0.0)
+    late, refused = gate.enter(customer_id(1), 0.0), gate.enter(customer_id(2), 0.0)
+    gate.record(refused, GET, RateLimited(2.0), 0.0, 0.1)
+    gate.leave(refused, 0.0)
+    gate.record(late, GET, OK, 2.0, 2.0)
+    gate.leave(late, 2.0)
+
+    assert gate.budget.left_in_window(2.0) == 59
+    assert gate.budget.left_in_window(700.0) == 60
+
+
 TestGateUnderRandomAnswers = GateUnderRandomAnswers.TestCase
