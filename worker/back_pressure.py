@@ -1,8 +1,8 @@
 """Which partitions read on, by the memory that waiting commands hold.
 
 A partition stops above its bound and goes on below half of it, so that it does not flicker. When the process as a
-whole is above its bound, the partitions that hold more than an even share stop; one with nothing waiting always
-reads.
+whole is above its bound, all stop but those with nothing waiting, and those that hold no more than half of an even
+share go on first.
 
 While the upstream as a whole is not asked (an open circuit, a hold), reading ends once enough customers wait to find
 out with when it is back. Until then it goes on, also beyond a partition's bound: the commands in sight may all be
@@ -28,10 +28,10 @@ class BackPressure:
         """Those that should be paused: *held* maps each assigned partition to its bytes; so many *customers* wait."""
         if not upstream_is_asked and customers >= CUSTOMERS_TO_PROBE_WITH:
             return frozenset(partition for partition, size in held.items() if size)
+        if sum(held.values()) >= self._process_bytes:
+            return frozenset(partition for partition, size in held.items() if size)
         even_share = self._process_bytes / max(len(held), 1)
         bound: float = self._partition_bytes if upstream_is_asked else self._process_bytes
-        if sum(held.values()) >= self._process_bytes:
-            bound = min(bound, even_share)
         low = min(bound, even_share) / 2 if upstream_is_asked else bound
         return frozenset(
             partition for partition, size in held.items() if size >= bound or (partition in paused_now and size > low)
