@@ -11,8 +11,9 @@ poison, and then only somebody else's can show that the upstream is well. Pure.
 
 from collections.abc import Mapping
 
-# The commands of one or two customers may themselves be what fails.
-CUSTOMERS_TO_PROBE_WITH = 20
+# The commands of some customers may themselves be what fails: so many as a publisher gets wrong in one go, whose
+# unknown customers look like a wrong address until somebody else's command comes into view.
+CUSTOMERS_TO_PROBE_WITH = 100
 
 
 class BackPressure:

@@ -16,7 +16,11 @@ def pressure() -> BackPressure:
 
 
 def paused(
-    held: dict[int, int], before: frozenset[int] = NOBODY, *, upstream_is_asked: bool = True, customers: int = 20
+    held: dict[int, int],
+    before: frozenset[int] = NOBODY,
+    *,
+    upstream_is_asked: bool = True,
+    customers: int = CUSTOMERS_TO_PROBE_WITH,
 ) -> frozenset[int]:
     """Those that should be paused, by MiB held."""
     sizes = {partition: size * MIB for partition, size in held.items()}
@@ -101,7 +105,7 @@ def test_partition_alone_has_the_process_to_itself() -> None:
     held=st.dictionaries(st.integers(0, 9), st.integers(0, 80), max_size=10),
     before=st.frozensets(st.integers(0, 12)),
     upstream_is_asked=st.booleans(),
-    customers=st.integers(18, 22),
+    customers=st.integers(CUSTOMERS_TO_PROBE_WITH - 2, CUSTOMERS_TO_PROBE_WITH + 2),
 )
 def test_pausing_follows_from_what_is_held(
     held: dict[int, int], before: frozenset[int], upstream_is_asked: bool, customers: int
