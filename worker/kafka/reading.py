@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 # Of these, few enough live on at a time for the garbage collector not to look at them: half the time in all.
 _BATCH_RECORDS: Final = 128
 _BATCH_SECONDS: Final = 0.05
-_FETCHED_AHEAD_KIB: Final = 32 * 1024
+_FETCHED_AHEAD_KIB: Final = 8 * 1024
 _BETWEEN_QUESTIONS_SECONDS: Final = 0.05
 
 # librdkafka would tell standard error what the errors raised here say.

@@ -16,6 +16,7 @@ from typing import Final
 from handlers.fields import is_uuid
 from handlers.record import CommandRecord
 from worker.desk.decisions import Decisions
+from worker.kafka.partitioner import partition_of
 from worker.kafka.reading import Progress, Range, Record, TopicReader
 from worker.tracking.fates import Applied, Dead, Fate, OutcomeGone, Repeated, Settled, applied, original_of
 from worker.tracking.seen import (
@@ -31,7 +32,7 @@ from worker.tracking.seen import (
 
 # A publisher's clock sets the command's time and a worker's that of its outcome. What lies further apart is found
 # all the same, by reading the rest of the topic.
-_CLOCKS_DIFFER_MS: Final = 3_600_000
+_CLOCKS_DIFFER_MS: Final = 600_000
 # One commit holds no more.
 _NEIGHBOURS: Final = 2_000
 
@@ -212,24 +213,35 @@ class Search:
     ) -> _Outcomes:
         """The outcomes that are *wanted*, with *family* only those that may be about it.
 
-        They are sought from the first of *commands* on. Where that is not enough they are sought everywhere and once
-        more: a transaction's end reaches the group's offsets and the topics one after the other.
+        They are sought where they belong: from the first of *commands* on, on the partition of their customer. Where
+        that is not enough they are sought everywhere and once more: partitions may have been added, and a transaction's
+        end reaches the group's offsets and the topics one after the other.
         """
         keys = {command.record.key for command in commands}
         key = keys.pop() if len(keys) == 1 else key
         earliest = min((command.record.timestamp_ms for command in commands), default=None)
         since_ms = self._bounds.since_ms if earliest is None else _earlier(earliest)
-        outcomes = self._read_outcomes(since_ms, key, family, wanted)
+        outcomes = self._read_outcomes(since_ms, key, family, wanted, on_all_partitions=not commands)
         if any(self._lacks(command, outcomes) for command in commands):
-            outcomes = self._read_outcomes(None, key, family, wanted)
+            outcomes = self._read_outcomes(None, key, family, wanted, on_all_partitions=True)
         return outcomes
 
     def _read_outcomes(
-        self, since_ms: int | None, key: bytes | None, family: Family | None, wanted: Wanted
+        self,
+        since_ms: int | None,
+        key: bytes | None,
+        family: Family | None,
+        wanted: Wanted,
+        *,
+        on_all_partitions: bool,
     ) -> _Outcomes:
         outcomes = _Outcomes()
         for topic, title in ((self._topics.dead_letters, "dead letters"), (self._topics.events, "events")):
-            for record in self._read(title, self._reader.ranges(topic, since_ms=since_ms), key=key):
+            ranges = self._reader.ranges(topic, since_ms=since_ms)
+            if key is not None and not on_all_partitions:
+                its_own = partition_of(key, len(ranges))
+                ranges = [one for one in ranges if one.partition == its_own]
+            for record in self._read(title, ranges, key=key):
                 if family is not None and key is None and not family.may_be_in(record.headers, None):
                     continue
                 if topic == self._topics.events:
