@@ -206,6 +206,10 @@ class _Run:
             ("dlq", "list", "--json"),
             ("dlq", "list", "--text", "refused"),
             ("dlq", "replay", "--all", "--dry-run"),
+            ("dlq", "show", self._bad_key_at),
+            ("dlq", "show", self._bad_key_at, "--json"),
+            ("dlq", "edit", self._bad_key_at, "--yes"),
+            ("dlq", "discard", self._bad_key_at, "--reason", "tried", "--yes"),
             ("trace", customer),
             ("trace", customer, "--json"),
             ("trace", f"{self._mark} twice"),
@@ -215,9 +219,8 @@ class _Run:
             ("plan", customer, "--changes", stored, "--json"),
             ("plan", customer, "--set", f"email={BAD_EMAIL}"),
         ):
-            self.findings.shown[" ".join(["customer-sync", *arguments[:2], *arguments[3:]])] = await asyncio.to_thread(
-                _printed_by, arguments, self._worker.environment
-            )
+            named = " ".join(["customer-sync", *(one for one in arguments if one != customer)])
+            self.findings.shown[named] = await asyncio.to_thread(_printed_by, arguments, self._worker.environment)
 
     async def _settle(self, follower: Follower, *messages: Message) -> list[str]:
         """Publishes and waits for the outcomes; where the commands are."""
@@ -356,7 +359,7 @@ def _printed_by(arguments: Sequence[str], environment: Mapping[str, str]) -> str
     """What `customer-sync` prints, on both streams."""
     done = subprocess.run(
         [sys.executable, "-m", "worker", *arguments],
-        env={**environment, "COLUMNS": "200"},
+        env={**environment, "COLUMNS": "200", "VISUAL": "true"},
         capture_output=True,
         check=False,
         text=True,
