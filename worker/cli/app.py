@@ -13,6 +13,7 @@ from worker.cli import (
     demo,
     dlq_discard,
     dlq_edit,
+    dlq_exchange,
     dlq_list,
     dlq_replay,
     dlq_show,
@@ -113,4 +114,6 @@ _dlq.command("replay", cls=Command, epilog=dlq_replay.EXAMPLES)(dlq_replay.repla
 _dlq.command("show", cls=Command, epilog=dlq_show.EXAMPLES)(dlq_show.show)
 _dlq.command("edit", cls=Command, epilog=dlq_edit.EXAMPLES)(dlq_edit.edit)
 _dlq.command("discard", cls=Command, epilog=dlq_discard.EXAMPLES)(dlq_discard.discard)
+_dlq.command("export", cls=Command, epilog=dlq_exchange.EXPORT_EXAMPLES)(dlq_exchange.export)
+_dlq.command("import", cls=Command, epilog=dlq_exchange.IMPORT_EXAMPLES)(dlq_exchange.import_)
 app.add_typer(_dlq)

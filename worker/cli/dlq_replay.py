@@ -118,8 +118,11 @@ def operator() -> str:
 
 
 @contextmanager
-def guarded_log(settings: Settings, *, partitions: int) -> Iterator[GuardedLog]:
-    """The command topic and the desk's, to be written together. Raises `Failure` where somebody else takes over."""
+def guarded_log(settings: Settings, *, partitions: int, topic: str = "") -> Iterator[GuardedLog]:
+    """The command topic (or another *topic*) and the desk's, to be written together.
+
+    Raises `Failure` where somebody else takes over.
+    """
     from worker.kafka.errors import WriterFenced
     from worker.kafka.guarded_log import GuardedLog
 
@@ -127,7 +130,7 @@ def guarded_log(settings: Settings, *, partitions: int) -> Iterator[GuardedLog]:
         with GuardedLog(
             client_options(settings),
             transactional_id=f"{settings.kafka_group_id}.desk",
-            topic=settings.commands_topic,
+            topic=topic or settings.commands_topic,
             partitions=partitions,
             notes_topic=settings.desk_topic,
             within_seconds=KAFKA_SECONDS,
