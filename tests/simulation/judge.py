@@ -38,6 +38,7 @@ class Judge:
         self._numbers: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         self._tentative: set[tuple[str, str, str]] = set()
         self._unconfirmed: set[tuple[str, str, str]] = set()
+        self._written_by: dict[tuple[str, str, str], Process] = {}
         self._disturbed: set[str] = set()
         self._last_sent: dict[str, Call] = {}
         # The records behind each command id that must have an outcome: more than one where copies lie far apart.
@@ -164,15 +165,20 @@ class Judge:
         is_documented = (
             customer in self._disturbed
             or old_place in self._tentative
-            or (had_server_errors and (old_place in self._unconfirmed or not self._is_public(olds)))
+            or (had_server_errors and (old_place in self._unconfirmed or self._is_left_over(old_place, olds, call)))
         )
         if max(news) < min(olds) and not is_documented:
             self._breach(f"moved back: {_show(call)} put {field} from {old} to {new}")
+        self._written_by[new_place] = call.process
         if not call.is_confirmed:
             self._unconfirmed.add(new_place)
 
+    def _is_left_over(self, place: tuple[str, str, str], numbers: set[int], call: Call) -> bool:
+        """Whether another process wrote it and ended unheard: its successor does it again, and perhaps apart."""
+        return self._written_by.get(place) is not call.process and not self._is_public(numbers)
+
     def _is_public(self, numbers: set[int]) -> bool:
-        """Whether one of these commands has its event: else a successor does it again, and perhaps apart."""
+        """Whether one of these commands has its event."""
         assert self.broker is not None
         ids = {sent.command_id for sent in self._commands if sent.number in numbers}
         return any(

@@ -350,7 +350,7 @@ class Life:
         sys.unraisablehook = hook
 
 
-_BASE = Settings(upstream_token=SecretStr("token"), http_port=0)
+_BASE = Settings(upstream_token=SecretStr("token"), http_port=0, log_level="ERROR")
 
 _STRIKES: dict[Fault, Callable[[Life, Process], None]] = {
     Fault.KILL: Life._kill,

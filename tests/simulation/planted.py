@@ -66,7 +66,8 @@ def _lane_freed_before_commit() -> AbstractContextManager[None]:
 
 
 def _only_bytes(partition: Partition, commands: Sequence[Command]) -> None:
-    partition._released(sum(held_bytes(command) for command in commands), [], [])
+    partition.held_bytes -= sum(held_bytes(command) for command in commands)
+    partition._headroom.end(len(commands))
 
 
 def _no_horizon() -> AbstractContextManager[None]:
