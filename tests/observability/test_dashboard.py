@@ -70,6 +70,8 @@ async def test_every_query_is_answered_from_a_real_worker(
     await stage.topics.read_outcomes(81, within_seconds=60)
 
     async def seen() -> bool:
+        # Whatever is settled before the first scrape is no increase.
+        await stage.topics.publish([command(customer_id(1), note="one more")])
         found = await prometheus.query("sum(increase(customer_sync_outcomes_total[1m])) >= 1")
         return bool(found)
 
