@@ -168,8 +168,8 @@ class Broker:
         reply(None)
 
     def read_offsets(self, partitions: list[TopicPartition] | None) -> dict[TopicPartition, tuple[int, str]]:
-        """Committed offsets and their metadata, as they are seen now."""
-        return {tp: self.committed[tp] for tp in partitions or self.partitions if tp in self.committed}
+        """Committed offsets and their metadata, as they are seen now; -1 where there is none."""
+        return {tp: self.committed.get(tp, (-1, "")) for tp in partitions or self.partitions}
 
     def visible(self) -> list[Outcome]:
         """What a read_committed reader of the outcome topics sees."""

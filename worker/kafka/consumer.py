@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -66,22 +66,21 @@ class OffsetReader:
 
         Raises CommitFailed where Kafka does not answer; it may be asked again.
         """
-        try:
-            offsets = await self._admin.list_consumer_group_offsets(self._group_id, partitions=[partition])
-        except KafkaError as error:
-            msg = f"the committed offset of {partition} could not be read ({type(error).__name__}: {error})"
-            raise CommitFailed(msg) from error
-        found = offsets.get(partition)
-        return (-1, "") if found is None else (found.offset, found.metadata or "")
+        return (await self.all_committed([partition]))[partition]
 
-    async def all_committed(self) -> dict[TopicPartition, int]:
-        """The next offset to read of every partition that the group has committed. Raises CommitFailed."""
+    async def all_committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, str]]:
+        """The same for each of *partitions*."""
         try:
-            offsets = await self._admin.list_consumer_group_offsets(self._group_id)
+            found = await self._admin.list_consumer_group_offsets(self._group_id, partitions=list(partitions))
         except KafkaError as error:
-            msg = f"the group's committed offsets could not be read ({type(error).__name__}: {error})"
+            msg = f"the committed offsets could not be read ({type(error).__name__}: {error})"
             raise CommitFailed(msg) from error
-        return {partition: found.offset for partition, found in offsets.items()}
+        # A coordinator answers for every partition that it is asked for. One that has just taken over, or is no
+        # coordinator any more, answers for none, and aiokafka does not look at the error beside that.
+        if missing := [partition for partition in partitions if partition not in found]:
+            msg = f"the group's coordinator does not say what is committed for {missing[0]}"
+            raise CommitFailed(msg)
+        return {partition: (found[partition].offset, found[partition].metadata or "") for partition in partitions}
 
 
 async def group_lags(consumer: AIOKafkaConsumer, offsets: OffsetReader, topic: str) -> dict[int, int]:
@@ -93,9 +92,9 @@ async def group_lags(consumer: AIOKafkaConsumer, offsets: OffsetReader, topic: s
     except KafkaError as error:
         msg = f"the ends of {topic} could not be read ({type(error).__name__}: {error})"
         raise CommitFailed(msg) from error
-    committed = await offsets.all_committed()
+    committed = await offsets.all_committed(partitions)
     return {
-        partition.partition: max(ends[partition] - max(committed.get(partition, 0), starts[partition]), 0)
+        partition.partition: max(ends[partition] - max(committed[partition][0], starts[partition]), 0)
         for partition in partitions
     }
 
