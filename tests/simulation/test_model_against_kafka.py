@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from handlers.record import OutcomeKind, OutcomeRecord
 from harness.polling import eventually
@@ -25,6 +24,7 @@ from worker.kafka.cluster import Cluster
 from worker.kafka.consumer import OffsetReader
 from worker.kafka.errors import CommitFailed, KafkaFault
 from worker.kafka.ledger import ExactlyOnceLedger
+from worker.kafka.members import announcing
 from worker.kafka.subscription import HEARTBEAT_INTERVAL_MS, REBALANCE_TIMEOUT_MS, SESSION_TIMEOUT_MS
 
 pytestmark = [pytest.mark.real_kafka, pytest.mark.partitions(4)]
@@ -124,7 +124,7 @@ class RealKafka:
             bootstrap_servers=self._topics.bootstrap_servers,
             group_id=self.group_id,
             group_instance_id=instance_id,
-            partition_assignment_strategy=[StickyPartitionAssignor],
+            partition_assignment_strategy=[announcing(lambda: None)],
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,

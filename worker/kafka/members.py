@@ -60,7 +60,10 @@ def announcing(address: Callable[[], str | None]) -> type[StickyPartitionAssigno
     """The sticky assignor, whose members also say where they answer HTTP; *address* is asked at each join."""
 
     class AnnouncingAssignor(StickyPartitionAssignor):  # type: ignore[misc]  # aiokafka is untyped
-        """aiokafka keeps what an assignor remembers on its class: a class for each consumer."""
+        """aiokafka keeps what an assignor remembers on its class: one for each consumer, that begins with nothing."""
+
+        member_assignment = None
+        generation = StickyPartitionAssignor.DEFAULT_GENERATION_ID
 
         @classmethod
         def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:

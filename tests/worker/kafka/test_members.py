@@ -82,6 +82,14 @@ def test_two_consumers_of_one_process_remember_apart() -> None:
     assert other.member_assignment is None
 
 
+def test_a_consumer_remembers_nothing_of_others_that_use_the_assignor_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would claim their partitions in its first join."""
+    monkeypatch.setattr(StickyPartitionAssignor, "member_assignment", [(TOPIC, 3)])
+    monkeypatch.setattr(StickyPartitionAssignor, "generation", 7)
+
+    assert announcing(lambda: None).metadata([TOPIC]).user_data == b""
+
+
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1")])
 async def test_own_address_is_the_one_that_peers_reach(host: str, expected: str) -> None:
     """The one it listens on, or the one on the way to Kafka."""
